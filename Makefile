@@ -1,0 +1,60 @@
+# Hakika. `make demo` and `make test` set up everything they need on a fresh Linux machine with python3 and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+SCENARIO ?= outages/2023-07-27.toml
+
+.PHONY: help setup setup-dev apt check format demo test plants up screens requirements clean
+
+help: ## Show what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.runtime ## Make .venv with what Hakika needs to run; .venv/bin/hakika is the command
+
+setup-dev: $(VENV)/.dev ## The same, with what its tests and checks need
+
+$(VENV)/.runtime: requirements.txt pyproject.toml tools/setup.sh
+	@tools/setup.sh "$(PYTHON)" "$(VENV)" requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt pyproject.toml tools/setup.sh
+	@tools/setup.sh "$(PYTHON)" "$(VENV)" requirements-dev.txt
+	@touch $(VENV)/.runtime $@
+
+apt: ## Install the Debian packages that the tests use (as root; otherwise names what is missing)
+	@tools/apt.sh
+
+demo: setup ## Send money through the outage of 27 July 2023 and show that none was lost (about 5 minutes)
+	@$(BIN)/hakika replay $(SCENARIO)
+
+up: setup ## Start the platform and two banks on this machine until Ctrl-C
+	@$(BIN)/hakika up
+
+check: setup-dev ## Lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test: setup-dev apt check ## Every test: unit, property, store, wire, migration, process
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+plants: setup-dev ## Switch off each rule in turn and see its test fail
+	@$(BIN)/python -m pytest tests/plants $(PYTEST_ARGS)
+
+screens: setup-dev apt ## Screenshots of every page into var/screens
+	@$(BIN)/python tools/screens.py
+
+format: setup-dev ## Format the code
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+requirements: ## Pin again, with hashes (needs uv)
+	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header pyproject.toml -o requirements.txt
+	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --group dev pyproject.toml -o requirements-dev.txt
+
+clean: ## Remove what make has built; data under var/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build

@@ -1,0 +1,80 @@
+"""The only place that wires (with app_gateway.py): reads settings, builds a role once, runs it until told to stop.
+
+One process a role; channels and workers are tasks in it. On SIGTERM the door closes first, what is in flight
+is finished, then the workers stop: everything they left is in the database and is resumed by the next start.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from hakika.settings import CoreSettings, GatewaySettings, load, secret
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY_MAX = 2048
+
+
+def serve_core(settings_file: Path) -> None:
+    """Run the core until SIGTERM; blocks."""
+    _run(_core(load(settings_file, CoreSettings)))
+
+
+def serve_gateway(settings_file: Path) -> None:
+    """Run the gateway until SIGTERM; blocks."""
+    _run(_gateway(load(settings_file, GatewaySettings)))
+
+
+def _run(role: Coroutine[Any, Any, None]) -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("httpx2", "httpcore2", "_granian"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    asyncio.run(role)
+
+
+async def _core(settings: CoreSettings) -> None:
+    from hakika.channels import core_api
+    from hakika.channels.door import Door, serve, stop_requested
+    from hakika.services.core.role import build
+
+    core = build(database_url=secret(settings.database_url_file), currency=settings.currency)
+    await core.start()
+    tokens = core_api.Tokens(secret(settings.gateway_token_file), secret(settings.operator_token_file))
+    door = Door(core_api.routes(core, tokens), concurrency_max=CONCURRENCY_MAX)
+    running = await serve(door, *settings.address())
+    log.info("core listens on %s", running.url)
+    await stop_requested()
+    await running.stop()
+    await core.stop()
+
+
+async def _gateway(settings: GatewaySettings) -> None:
+    from hakika.app_gateway import GatewayRole
+    from hakika.channels.door import Door, serve, stop_requested
+
+    role = GatewayRole(settings)
+    await role.start()
+    door = Door(role.routes(), concurrency_max=CONCURRENCY_MAX)
+    running = await serve(door, *settings.address())
+    log.info("gateway listens on %s", running.url)
+    workers = asyncio.create_task(_all(role.workers()), name="workers")
+    stop = asyncio.create_task(stop_requested(), name="stop")
+    await asyncio.wait([workers, stop], return_when=asyncio.FIRST_COMPLETED)
+    if workers.done():
+        log.critical("a worker ended: the process stops, its rows are resumed by the next start")
+    await running.stop()
+    workers.cancel()
+    (outcome,) = await asyncio.gather(workers, return_exceptions=True)
+    await role.stop()
+    if isinstance(outcome, Exception):
+        raise outcome
+
+
+async def _all(loops: list[Coroutine[Any, Any, None]]) -> None:
+    """Run endless loops; the first that fails takes the process down, loudly."""
+    async with asyncio.TaskGroup() as group:
+        for loop in loops:
+            group.create_task(loop)

@@ -1,0 +1,122 @@
+"""Asks about transfers that were accepted and are not final: pacs.028, one at a time, on a leash.
+
+The first inquiry about a transfer comes after `poll_after_s`, each next one after twice as long, and after
+`polls_max` only once in two hours; all divided by the scale. Retry-After stops all inquiries for that long.
+"Unknown", silence and busy are no evidence: nothing follows from them. What a signed answer says is booked like
+a callback.
+"""
+
+import asyncio
+import heapq
+import logging
+import sqlite3
+
+from hakika import clock
+from hakika.counterparties.books import Books, BooksBusy, BooksUnanswered
+from hakika.counterparties.faults import Faults
+from hakika.counterparties.gateway import XML, Gateway, NoAnswer
+from hakika.counterparties.incoming import MessageUnread, read_statements
+from hakika.counterparties.messages import inquiry_body
+from hakika.counterparties.sender import PATH, Sender
+from hakika.wire.jws import SignatureRefused
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+PACE_S = 0.2  # between two inquiries
+LATER_S = 7200.0  # unscaled, between inquiries past the leash
+LOOK_ROWS_MAX = 200
+BUSY_PAUSE_S = 5.0  # where busy came without Retry-After
+TOO_MANY = 429
+
+Due = tuple[float, str, int]  # monotonic seconds, UETR, inquiries made
+
+
+class Polls:
+    """The loop of inquiries of one bank."""
+
+    def __init__(
+        self,
+        books: Books,
+        gateway: Gateway,
+        sender: Sender,
+        faults: Faults,
+        *,
+        first_after_s: float,
+        polls_max: int,
+        later_s: float,
+    ) -> None:
+        """Times are scaled already."""
+        self._books = books
+        self._gateway = gateway
+        self._sender = sender
+        self._faults = faults
+        self._first_after_s = first_after_s
+        self._polls_max = polls_max
+        self._later_s = later_s
+        self._due: list[Due] = []
+        self._looked_to = (0, "")  # accepted_ms and UETR of the last row taken up
+        self.made = 0
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            self._look()
+            pause_s = await self._ask_one()
+            await asyncio.sleep(pause_s)
+
+    def _look(self) -> None:
+        """Take up transfers that have become old enough to be asked about."""
+        if len(self._due) > LOOK_ROWS_MAX:
+            return
+        before_ms = clock.now_ms() - int(self._first_after_s * 1000)
+        rows = self._books.reader.execute(
+            "SELECT accepted_ms, uetr FROM transfer WHERE state = 'accepted' AND (accepted_ms, uetr) > (?, ?)"
+            " AND accepted_ms <= ? ORDER BY accepted_ms, uetr LIMIT ?",
+            (*self._looked_to, before_ms, LOOK_ROWS_MAX),
+        ).fetchall()
+        for row in rows:
+            self._looked_to = (row["accepted_ms"], row["uetr"])
+            heapq.heappush(self._due, (clock.monotonic_s(), row["uetr"], 0))
+
+    async def _ask_one(self) -> float:
+        """Make the inquiry that is due, if any; seconds to rest before the next."""
+        now_s = clock.monotonic_s()
+        if not self._due or self._due[0][0] > now_s:
+            return LOOK_EVERY_S
+        _, uetr, made = heapq.heappop(self._due)
+        row = self._books.reader.execute(
+            "SELECT * FROM transfer WHERE uetr = ? AND state = 'accepted'", (uetr,)
+        ).fetchone()
+        if row is None:
+            return 0.0
+        pause_s = await self._ask(row)
+        if pause_s is not None:  # not taken: the inquiry does not count
+            heapq.heappush(self._due, (now_s + pause_s, uetr, made))
+            return pause_s
+        made += 1
+        rest_s = self._first_after_s * 2**made if made < self._polls_max else self._later_s
+        heapq.heappush(self._due, (now_s + clock.jitter(rest_s), uetr, made))
+        return PACE_S
+
+    async def _ask(self, row: sqlite3.Row) -> float | None:
+        """One inquiry; the pause that the gateway demands, None when it was taken or went unanswered."""
+        body = inquiry_body(row["uetr"], row["msg_id"], row["end_to_end_id"])
+        self._faults.crash_point("before_poll")
+        try:
+            answer = await self._gateway.post(PATH, body, XML)
+        except NoAnswer:
+            return BUSY_PAUSE_S
+        self._faults.crash_point("after_poll")
+        self.made += 1
+        if answer.status == TOO_MANY or answer.status >= 500:
+            return BUSY_PAUSE_S if answer.retry_after_s is None else answer.retry_after_s
+        if answer.status != 200 or self._faults.loses_answer():
+            return None
+        try:
+            evidence = self._gateway.verified(answer.body, answer.signature)
+            statements = read_statements(answer.body)
+            await self._sender.book("final", evidence, statements)
+        except (SignatureRefused, MessageUnread, BooksBusy, BooksUnanswered) as error:
+            log.info("the answer to an inquiry about %s was not booked: %s", row["uetr"], error)
+        return None

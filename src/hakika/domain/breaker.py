@@ -1,0 +1,67 @@
+"""The breaker of one far side: how many instructions may be open, and whether fresh ones may be sent; pure.
+
+A far side that stops answering should hold few transfers in doubt, not a backlog. So at most `window`
+attempts are open at once; the first doubt closes the way for fresh transfers and shrinks the window; only
+what is already in doubt is asked about (status, resend or burn); when all of it is resolved the way opens
+again with a small window that doubles with each full round of answers.
+"""
+
+from dataclasses import dataclass
+
+WINDOW_MAX = 64
+WINDOW_MIN = 4
+SESSION_FRESH_S = 3.0  # machine timer: a connection counts as live this long after its last answer
+
+
+@dataclass(slots=True)
+class Breaker:
+    """State of one far side; times are monotonic seconds handed in."""
+
+    window: int = WINDOW_MAX
+    open: bool = True  # open like an electric breaker: nothing fresh flows until a session is established
+    doubts: bool = True  # attempts without an answer may exist: look before sending anything fresh
+    last_answer_s: float = float("-inf")
+    since_s: float = 0.0  # when it tripped; set to the start of the process by its owner
+
+    def answered(self, now_s: float) -> None:
+        """Any authenticated answer came: the far side lives."""
+        self.last_answer_s = now_s
+
+    def round_complete(self, count: int) -> None:
+        """A full round of `count` instructions was answered."""
+        if not self.open and count >= self.window // 2:
+            self.window = min(WINDOW_MAX, self.window * 2)
+
+    def silent(self, now_s: float) -> None:
+        """An instruction was sent and no answer came: trip, and resolve before anything fresh."""
+        self._trip(now_s)
+        self.doubts = True
+
+    def unreachable(self, now_s: float) -> None:
+        """No connection could be made, or the session is not answered: trip; nothing new is in doubt."""
+        self._trip(now_s)
+        self.last_answer_s = float("-inf")
+
+    def resolved(self, now_s: float) -> None:
+        """Nothing is in doubt any more and the far side has just answered: fresh transfers may flow."""
+        self.doubts = False
+        if self.live(now_s):
+            self.open = False
+
+    def live(self, now_s: float) -> bool:
+        """An answer came within SESSION_FRESH_S."""
+        return now_s - self.last_answer_s <= SESSION_FRESH_S
+
+    def sendable(self, now_s: float) -> bool:
+        """Fresh instructions may be recorded and sent."""
+        return not self.open and not self.doubts and self.live(now_s)
+
+    def full(self) -> bool:
+        """The window is wide open: no doubt for a while."""
+        return self.window == WINDOW_MAX
+
+    def _trip(self, now_s: float) -> None:
+        if not self.open:
+            self.since_s = now_s
+        self.open = True
+        self.window = WINDOW_MIN

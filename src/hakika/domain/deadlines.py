@@ -1,0 +1,45 @@
+"""Deadlines from rule packs: when a transfer must be final, and the instants that follow from it.
+
+A promise is data, not code: the house promises 4 hours, another country's rule says otherwise. A scenario
+divides policies by its scale; clocks and machine timers run at true speed. Order, for every transfer:
+received < valid_until < return_at < deadline.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RulePack:
+    """One corridor's promise, in unscaled seconds."""
+
+    name: str
+    promise_s: int  # from receipt to final
+    validity_margin_s: int  # valid_until lies this much before the deadline
+    return_lead_s: int  # a never-attempted transfer is returned this much before the deadline
+    source: str
+
+
+HOUSE_4H = RulePack("house-4h", 4 * 3600, 600, 240, "Hakika house rule")
+HOUSE_8H = RulePack("house-8h", 8 * 3600, 1200, 480, "Hakika house rule for banks with nightly batches")
+INDIA_T1 = RulePack("india-t1", 24 * 3600, 1800, 600, "RBI TAT harmonisation 2019: T+1, then INR 100 a day")
+NIGERIA_24H = RulePack("nigeria-24h", 24 * 3600, 1800, 600, "CBN: failed transfer reversed within 24 hours")
+PACKS = {pack.name: pack for pack in (HOUSE_4H, HOUSE_8H, INDIA_T1, NIGERIA_24H)}
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """The instants of one transfer, wall clock milliseconds."""
+
+    valid_until_ms: int  # the core stores a refusal after this; never evidence for a return
+    return_at_ms: int  # a transfer without any attempt is returned from here on
+    deadline_ms: int  # promised to the customer
+
+
+def deadlines_for(pack: RulePack, received_ms: int, scale: float = 1.0) -> Deadlines:
+    """The instants for a transfer received at `received_ms`, policies divided by `scale` (>= 1)."""
+    deadline_ms = received_ms + int(pack.promise_s * 1000 / scale)
+    return Deadlines(
+        valid_until_ms=deadline_ms - int(pack.validity_margin_s * 1000 / scale),
+        return_at_ms=deadline_ms - int(pack.return_lead_s * 1000 / scale),
+        deadline_ms=deadline_ms,
+    )

@@ -1,0 +1,477 @@
+"""A transfer's life: what has happened to it, what that means, and what follows from each new fact.
+
+The promise: every accepted transfer ends exactly once, COMPLETED or RETURNED, and nothing is ever concluded
+from silence. A transfer owns attempts; an attempt is open until the core's stored answer is known. While one
+is open the transfer is not final, and neither a return nor another attempt may be recorded. `status_of`
+derives the status from the facts; `decide` is total over status and event and returns the next facts with
+the effects that the store writes in the same commit. No clock, no ids from outside, no I/O.
+
+Attempts, recalls, returns and reversals of other rails fit here as further events; a wallet as the source
+adds RESERVED, which this table already carries.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+from uuid import UUID
+
+from hakika.domain.deadlines import Deadlines
+from hakika.domain.reasons import InvariantBroken, Reason
+
+POSITION_RETRY_MS = 30_000  # unscaled; a new attempt after the bank's position was short
+
+
+class Status(StrEnum):
+    """ISO 20022 codes on the wire: RCVD, ACFC, ACSP, ACCC, a pacs.004, RJCT."""
+
+    RECEIVED = "RECEIVED"
+    RESERVED = "RESERVED"
+    IN_FLIGHT = "IN_FLIGHT"
+    COMPLETED = "COMPLETED"
+    RETURNED = "RETURNED"
+    REJECTED = "REJECTED"
+
+
+FINAL = frozenset({Status.COMPLETED, Status.RETURNED, Status.REJECTED})
+
+
+class Outcome(StrEnum):
+    """How an attempt closed. `NOT_SENT` is the sender's own knowledge that it wrote no byte."""
+
+    POSTED = "posted"
+    REFUSED = "refused"
+    BURNT = "burnt"
+    NOT_SENT = "not_sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One submission under its own id; `outcome` is None while no answer is known."""
+
+    number: int
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+    lease_token: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """The durable decision that the money goes back to the debtor's bank."""
+
+    reason: Reason
+    acknowledged: bool = False
+    burn_due: bool = False  # never attempted: attempt 1's id is still to be burnt at the core
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """The facts about one transfer that decide its life."""
+
+    id: UUID
+    deadlines: Deadlines
+    attempts: tuple[Attempt, ...] = ()
+    returned: Return | None = None
+    rejected: bool = False
+    reserved: bool = False  # the source is an account of our own ledger and its money is set aside
+    recalled: Reason | None = None
+    next_attempt_ms: int = 0
+
+
+def status_of(transfer: Transfer) -> Status:
+    """The status that follows from the facts. Complete table (x: either), first match wins:
+
+    ====== ======== ====== ==== ======== ==========================================================
+    reject returned posted open reserved status
+    ====== ======== ====== ==== ======== ==========================================================
+    1      x        x      x    x        REJECTED   (only before a custody receipt; alone, checked)
+    0      1        x      x    x        RETURNED   (with posted: a break; the status stays)
+    0      0        1      x    x        COMPLETED
+    0      0        0      1    x        IN_FLIGHT  (no answer is not an answer)
+    0      0        0      0    1        RESERVED
+    0      0        0      0    0        RECEIVED   (held; earlier attempts, if any, are all dead)
+    ====== ======== ====== ==== ======== ==========================================================
+    """
+    if transfer.rejected:
+        if transfer.attempts or transfer.returned:
+            raise InvariantBroken(f"{transfer.id}: rejected after custody")
+        return Status.REJECTED
+    if transfer.returned:
+        return Status.RETURNED
+    if any(attempt.outcome is Outcome.POSTED for attempt in transfer.attempts):
+        return Status.COMPLETED
+    if any(attempt.outcome is None for attempt in transfer.attempts):
+        return Status.IN_FLIGHT
+    return Status.RESERVED if transfer.reserved else Status.RECEIVED
+
+
+# --- events: who spoke, and what they said ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerClaimed:
+    """A delivery worker with a live connection to the core wants to send this transfer now."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoreAnswered:
+    """The core's stored answer about attempt `number`: all that can close an attempt that was sent."""
+
+    number: int
+    outcome: Outcome
+    now_ms: int
+    reason: Reason | None = None
+    fee_minor: int = 0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SenderWroteNothing:
+    """The sender knows that not one byte of attempt `number` left; it held the lease under `lease_token`."""
+
+    number: int
+    lease_token: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReturnDue:
+    """The instant after which a transfer that nobody has sent, or whose ids are all dead, goes back."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BankRecalled:
+    """camt.056: the debtor's bank wants the transfer back."""
+
+    reason: Reason
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BankAcknowledgedReturn:
+    """The bank has booked our pacs.004 to its customer."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BankRefusedReturn:
+    """The bank says that it will not book our pacs.004; it cannot refuse, so this is a break."""
+
+    detail: str
+    now_ms: int
+
+
+Event = (
+    WorkerClaimed
+    | CoreAnswered
+    | SenderWroteNothing
+    | ClockReturnDue
+    | BankRecalled
+    | BankAcknowledgedReturn
+    | BankRefusedReturn
+)
+EVENTS: tuple[type, ...] = (
+    WorkerClaimed, CoreAnswered, SenderWroteNothing, ClockReturnDue, BankRecalled, BankAcknowledgedReturn,
+    BankRefusedReturn,
+)  # fmt: skip
+
+
+# --- effects: what the store writes in the same commit ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAttempt:
+    """Insert attempt `number`, open; only after the commit may it be sent."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAttempt:
+    """Store the answer of attempt `number`."""
+
+    number: int
+    outcome: Outcome
+    reason: Reason | None
+    lease_token: int | None = None  # with NOT_SENT: the token under which nothing was written
+
+
+@dataclass(frozen=True, slots=True)
+class DecideReturn:
+    """Insert the one return of this transfer."""
+
+    reason: Reason
+    burn_due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeReturn:
+    """The bank has the money on its customer's account."""
+
+
+@dataclass(frozen=True, slots=True)
+class BurnDone:
+    """The pre-emptive burn of a never-attempted transfer is stored at the core."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellBank:
+    """Put a fact in the outbox: `final` (completed), `return`, `held` (position short) or `resolution`."""
+
+    kind: str
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldUntil:
+    """No new attempt before this instant."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRecall:
+    """Remember that the bank wants it back; the burn decides."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBreak:
+    """Evidence contradicts what is recorded: a person or a rule must settle it."""
+
+    kind: str
+    detail: str
+
+
+Effect = (
+    RecordAttempt
+    | CloseAttempt
+    | DecideReturn
+    | AcknowledgeReturn
+    | BurnDone
+    | TellBank
+    | HoldUntil
+    | NoteRecall
+    | OpenBreak
+)
+
+
+class Verdict(StrEnum):
+    """What became of an event."""
+
+    CHANGED = "changed"
+    RECORD_ONLY = "record_only"  # known already, or not allowed now: nothing changes
+    CONTRADICTION = "contradiction"  # opens a break, status stays
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The transfer after the event, and what to write."""
+
+    transfer: Transfer
+    effects: tuple[Effect, ...]
+    verdict: Verdict
+
+
+def decide(transfer: Transfer, event: Event) -> Decision:
+    """What follows from `event`; total, never raises for anything that the world can say."""
+    handler = MOVES[(status_of(transfer), type(event))]
+    decision = handler(transfer, event)
+    opens = sum(1 for attempt in decision.transfer.attempts if attempt.outcome is None)
+    if opens > 1 or (opens and decision.transfer.returned):
+        raise InvariantBroken(f"{transfer.id}: {opens} open attempts, returned={decision.transfer.returned}")
+    return decision
+
+
+def _record_only(transfer: Transfer, event: Event) -> Decision:
+    return Decision(transfer, (), Verdict.RECORD_ONLY)
+
+
+def _contradiction(transfer: Transfer, event: Event) -> Decision:
+    kind = f"{status_of(transfer).value.lower()}_but_{type(event).__name__}"
+    return Decision(transfer, (OpenBreak(kind, repr(event)),), Verdict.CONTRADICTION)
+
+
+def _claim(transfer: Transfer, event: Event) -> Decision:
+    """RECEIVED only: one more attempt, if there is still time and nobody wants the money back."""
+    if not isinstance(event, WorkerClaimed):
+        raise InvariantBroken(f"claim cannot handle {event!r}")
+    too_late = event.now_ms >= transfer.deadlines.valid_until_ms
+    if transfer.recalled or too_late or event.now_ms < transfer.next_attempt_ms:
+        return _record_only(transfer, event)
+    number = len(transfer.attempts) + 1
+    grown = replace(transfer, attempts=(*transfer.attempts, Attempt(number)))
+    return Decision(grown, (RecordAttempt(number),), Verdict.CHANGED)
+
+
+def _answer(transfer: Transfer, event: Event) -> Decision:
+    """An answer of the core, in any status: closes the open attempt, repeats, or contradicts."""
+    if not isinstance(event, CoreAnswered) or event.outcome is Outcome.NOT_SENT:
+        raise InvariantBroken(f"answer cannot handle {event!r}")
+    attempt = _find(transfer, event.number)
+    if attempt is None or attempt.outcome is Outcome.NOT_SENT:
+        return _answer_about_unsent(transfer, event)
+    if attempt.outcome is not None:
+        same = attempt.outcome is event.outcome
+        return _record_only(transfer, event) if same else _contradiction(transfer, event)
+    closed = _closed(transfer, replace(attempt, outcome=event.outcome, reason=event.reason))
+    close = CloseAttempt(event.number, event.outcome, event.reason)
+    match event.outcome:
+        case Outcome.POSTED:
+            tell: tuple[Effect, ...] = (TellBank("final"),)
+            if transfer.recalled:
+                tell = (*tell, TellBank("resolution", transfer.recalled))
+            return Decision(closed, (close, *tell), Verdict.CHANGED)
+        case Outcome.REFUSED:
+            return _after_refusal(closed, close, event)
+        case Outcome.BURNT:
+            return _after_burn(closed, close, event)
+        case _ as never:
+            assert_never(never)
+
+
+def _answer_about_unsent(transfer: Transfer, event: CoreAnswered) -> Decision:
+    """The pre-emptive burn of a transfer returned unsent; money moved under such an id is a break."""
+    broken = event.outcome is Outcome.POSTED
+    effects = _contradiction(transfer, event).effects if broken else ()
+    last = event.number == max(1, len(transfer.attempts))
+    if transfer.returned and transfer.returned.burn_due and last:
+        transfer = replace(transfer, returned=replace(transfer.returned, burn_due=False))
+        effects = (BurnDone(), *effects)
+    if not effects:
+        return _record_only(transfer, event)
+    return Decision(transfer, effects, Verdict.CONTRADICTION if broken else Verdict.CHANGED)
+
+
+def _after_refusal(closed: Transfer, close: CloseAttempt, event: CoreAnswered) -> Decision:
+    """Refused and stored: the id is dead. A short position may pass; any other reason sends it back."""
+    if event.reason is None:
+        raise InvariantBroken(f"{closed.id}: refusal without a reason")
+    if event.reason is Reason.POSITION_SHORT and not closed.recalled:
+        held_until = event.now_ms + int(POSITION_RETRY_MS / event.scale)
+        held = replace(closed, next_attempt_ms=held_until)
+        return Decision(held, (close, HoldUntil(held_until), TellBank("held", event.reason)), Verdict.CHANGED)
+    reason = Reason.DEADLINE_PASSED if event.reason is Reason.VALIDITY_PASSED else event.reason
+    return _give_back(closed, (close,), closed.recalled or reason)
+
+
+def _after_burn(closed: Transfer, close: CloseAttempt, event: CoreAnswered) -> Decision:
+    """Burnt: no id of this transfer can move money any more. Back, or another attempt while there is time."""
+    if closed.recalled is None and event.now_ms < closed.deadlines.valid_until_ms:
+        return Decision(closed, (close,), Verdict.CHANGED)
+    return _give_back(closed, (close,), closed.recalled or Reason.DEADLINE_PASSED)
+
+
+def _nothing_written(transfer: Transfer, event: Event) -> Decision:
+    """IN_FLIGHT only: void the attempt if the sender still holds the lease that it had."""
+    if not isinstance(event, SenderWroteNothing):
+        raise InvariantBroken(f"nothing-written cannot handle {event!r}")
+    attempt = _find(transfer, event.number)
+    if attempt is None or attempt.outcome is not None:
+        return _record_only(transfer, event)
+    if attempt.lease_token != event.lease_token or event.lease_token != 1:  # a takeover may have sent it
+        return _record_only(transfer, event)
+    closed = _closed(transfer, replace(attempt, outcome=Outcome.NOT_SENT))
+    close = CloseAttempt(event.number, Outcome.NOT_SENT, None, event.lease_token)
+    if closed.recalled:
+        return _give_back(closed, (close,), closed.recalled)
+    return Decision(closed, (close,), Verdict.CHANGED)
+
+
+def _return_due(transfer: Transfer, event: Event) -> Decision:
+    """RECEIVED or RESERVED: nothing is open, so every id is dead or was never sent."""
+    if not isinstance(event, ClockReturnDue):
+        raise InvariantBroken(f"return-due cannot handle {event!r}")
+    if event.now_ms < transfer.deadlines.return_at_ms:
+        return _record_only(transfer, event)
+    last = transfer.attempts[-1].reason if transfer.attempts else None
+    return _give_back(transfer, (), transfer.recalled or last or Reason.DEADLINE_PASSED)
+
+
+def _recall(transfer: Transfer, event: Event) -> Decision:
+    """Held: back at once. In flight: the burn decides. Final: the recall is answered, nothing moves."""
+    if not isinstance(event, BankRecalled):
+        raise InvariantBroken(f"recall cannot handle {event!r}")
+    if transfer.recalled:
+        return _record_only(transfer, event)
+    noted = replace(transfer, recalled=event.reason)
+    note = NoteRecall(event.reason)
+    if status_of(transfer) is Status.IN_FLIGHT:
+        return Decision(noted, (note,), Verdict.CHANGED)
+    return _give_back(noted, (note,), event.reason)
+
+
+def _recall_final(transfer: Transfer, event: Event) -> Decision:
+    """The answer to a recall of a final transfer is its status; told once."""
+    if not isinstance(event, BankRecalled):
+        raise InvariantBroken(f"recall cannot handle {event!r}")
+    if transfer.recalled:
+        return _record_only(transfer, event)
+    noted = replace(transfer, recalled=event.reason)
+    return Decision(noted, (NoteRecall(event.reason), TellBank("resolution", event.reason)), Verdict.CHANGED)
+
+
+def _acknowledged(transfer: Transfer, event: Event) -> Decision:
+    if transfer.returned is None:
+        raise InvariantBroken(f"{transfer.id}: acknowledgement reached a transfer without a return")
+    if transfer.returned.acknowledged:
+        return _record_only(transfer, event)
+    booked = replace(transfer, returned=replace(transfer.returned, acknowledged=True))
+    return Decision(booked, (AcknowledgeReturn(),), Verdict.CHANGED)
+
+
+def _give_back(transfer: Transfer, effects: tuple[Effect, ...], reason: Reason) -> Decision:
+    """The one place where a return is decided: no attempt is open here, and none was posted."""
+    if any(attempt.outcome in (None, Outcome.POSTED) for attempt in transfer.attempts):
+        raise InvariantBroken(f"{transfer.id}: return while an attempt is open or posted")
+    sent = any(attempt.outcome is not Outcome.NOT_SENT for attempt in transfer.attempts)
+    back = replace(transfer, returned=Return(reason, burn_due=not sent))
+    more: tuple[Effect, ...] = (DecideReturn(reason, burn_due=not sent), TellBank("return", reason))
+    if transfer.recalled:
+        more = (*more, TellBank("resolution", transfer.recalled))
+    return Decision(back, (*effects, *more), Verdict.CHANGED)
+
+
+def _find(transfer: Transfer, number: int) -> Attempt | None:
+    return transfer.attempts[number - 1] if 0 < number <= len(transfer.attempts) else None
+
+
+def _closed(transfer: Transfer, attempt: Attempt) -> Transfer:
+    kept = list(transfer.attempts)
+    kept[attempt.number - 1] = attempt
+    return replace(transfer, attempts=tuple(kept))
+
+
+Handler = Callable[[Transfer, Event], Decision]
+
+
+def _row(*handlers: Handler) -> dict[type, Handler]:
+    return dict(zip(EVENTS, handlers, strict=True))
+
+
+# One row a status, one column an event, in the order of EVENTS:
+# claimed, answered, nothing written, return due, recalled, return acknowledged, return refused.
+_TABLE: dict[Status, dict[type, Handler]] = {
+    Status.RECEIVED: _row(
+        _claim, _answer, _record_only, _return_due, _recall, _contradiction, _contradiction),
+    Status.RESERVED: _row(
+        _claim, _answer, _record_only, _return_due, _recall, _contradiction, _contradiction),
+    Status.IN_FLIGHT: _row(
+        _record_only, _answer, _nothing_written, _record_only, _recall, _contradiction, _contradiction),
+    Status.COMPLETED: _row(
+        _record_only, _answer, _record_only, _record_only, _recall_final, _contradiction, _contradiction),
+    Status.RETURNED: _row(
+        _record_only, _answer, _record_only, _record_only, _recall_final, _acknowledged, _contradiction),
+    Status.REJECTED: _row(
+        _record_only, _contradiction, _record_only, _record_only, _record_only, _contradiction,
+        _contradiction),
+}  # fmt: skip
+MOVES: dict[tuple[Status, type], Handler] = {
+    (status, event): handler for status, row in _TABLE.items() for event, handler in row.items()
+}

@@ -1,0 +1,182 @@
+"""Group commit: many callers, one batch in flight, each answered after the commit that holds its command.
+
+Whatever waits while a batch is being committed goes in the next one, so the batch size finds itself.
+A lost commit reply is no answer: the same batch is executed again on a fresh connection. That is safe because
+every command is idempotent by its id, and it is the only way to learn what happened; nothing is guessed from
+a look-up. One command that makes the batch fail is found by halving and alone gets the exception.
+The work given must bound itself in time (store/lane.py does); a caller never waits past its own deadline.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from hakika import clock
+from hakika.domain.reasons import InvariantBroken
+from hakika.store.lane import NoAnswer, StoreFault
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+RETRY_PAUSE_FIRST_S = 0.02
+RETRY_PAUSE_MAX_S = 0.5
+DRAIN_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Busy(Exception):
+    """The queue is full or closed: the command was not taken, nothing is stored, ask again later."""
+
+
+class _Waiting(Generic[C, R]):
+    """One command and the caller who waits for its result."""
+
+    __slots__ = ("command", "result", "timer")
+
+    def __init__(self, command: C, result: asyncio.Future[R], timer: asyncio.TimerHandle) -> None:
+        self.command = command
+        self.result = result
+        self.timer = timer
+
+
+class Flusher(Generic[C, R]):
+    """Gathers commands into batches for `work`, which returns one result for each command, in order."""
+
+    def __init__(
+        self,
+        work: Callable[[list[C]], Awaitable[list[R]]],
+        *,
+        name: str,
+        batch_max: int,
+        queue_max: int,
+        gather_s: float = 0.0,
+    ) -> None:
+        """`gather_s` is how long the first command of a batch waits for company."""
+        self._work = work
+        self._name = name
+        self._batch_max = batch_max
+        self._queue_max = queue_max
+        self._gather_s = gather_s
+        self._queue: deque[_Waiting[C, R]] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to take batches, on the running event loop."""
+        if self._task is not None:
+            raise InvariantBroken(f"flusher {self._name} started twice")
+        self._task = asyncio.get_running_loop().create_task(self._loop(), name=f"flusher {self._name}")
+
+    async def stop(self, *, drain_s: float = DRAIN_S) -> None:
+        """Refuse new commands, execute what waits, and end; after `drain_s` give up on the rest."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            done, _ = await asyncio.wait([self._task], timeout=drain_s)
+            if not done:
+                self._task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._task
+            self._task = None
+        while self._queue:
+            _fail(self._queue.popleft(), NoAnswer("stopped before it was executed"))
+
+    @property
+    def waiting(self) -> int:
+        """Commands queued and not yet in a batch."""
+        return len(self._queue)
+
+    async def submit(self, command: C, *, deadline_s: float) -> R:
+        """The result of `command` once committed.
+
+        Raises Busy at once when it cannot be taken, NoAnswer after `deadline_s` seconds: then it may or may
+        not have happened, and only the same command under the same id can tell.
+        """
+        if self._closing or len(self._queue) >= self._queue_max:
+            raise Busy(f"{self._name}: {len(self._queue)} commands wait already")
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[R] = loop.create_future()
+        timer = loop.call_later(deadline_s, _expire, result, deadline_s)
+        self._queue.append(_Waiting(command, result, timer))
+        self._wake.set()
+        try:
+            return await result
+        finally:
+            timer.cancel()
+
+    async def _loop(self) -> None:
+        while True:
+            await self._wake.wait()
+            if self._gather_s and not self._closing and len(self._queue) < self._batch_max:
+                await asyncio.sleep(self._gather_s)
+            batch = self._take()
+            if batch:
+                await self._settle(batch)
+            if not self._queue:
+                if self._closing:
+                    return
+                self._wake.clear()
+
+    def _take(self) -> list[_Waiting[C, R]]:
+        """The next batch; commands whose callers have gone are dropped, they were never sent."""
+        batch: list[_Waiting[C, R]] = []
+        while self._queue and len(batch) < self._batch_max:
+            waiting = self._queue.popleft()
+            if not waiting.result.done():
+                batch.append(waiting)
+        return batch
+
+    async def _settle(self, batch: list[_Waiting[C, R]]) -> None:
+        """Execute until there is an answer or nobody waits; halve a batch that fails by its own content."""
+        try:
+            results = await self._execute(batch)
+        except NoAnswer:
+            return  # every caller has been told so at its own deadline
+        except asyncio.CancelledError:
+            for waiting in batch:
+                _fail(waiting, NoAnswer("stopped in the middle"))
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to the caller whose command raised it
+            if len(batch) == 1:
+                log.error("%s: a command failed: %r", self._name, error)
+                _fail(batch[0], error)
+                return
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
+            return
+        for waiting, result in zip(batch, results, strict=True):
+            if not waiting.result.done():
+                waiting.result.set_result(result)
+
+    async def _execute(self, batch: list[_Waiting[C, R]]) -> list[R]:
+        commands = [waiting.command for waiting in batch]
+        pause_s = RETRY_PAUSE_FIRST_S
+        while True:
+            try:
+                results = await self._work(commands)
+            except StoreFault as fault:
+                log.warning("%s: no answer for a batch of %d, again: %s", self._name, len(batch), fault)
+                await asyncio.sleep(clock.jitter(pause_s))
+                pause_s = min(pause_s * 2, RETRY_PAUSE_MAX_S)
+                if all(waiting.result.done() for waiting in batch):
+                    raise NoAnswer("nobody waits for this batch any more") from fault
+                continue
+            if len(results) != len(commands):
+                raise InvariantBroken(f"{self._name}: {len(results)} results for {len(commands)} commands")
+            return results
+
+
+def _expire(result: "asyncio.Future[R]", deadline_s: float) -> None:
+    if not result.done():
+        result.set_exception(NoAnswer(f"no answer within {deadline_s:g} s"))
+
+
+def _fail(waiting: _Waiting[C, R], error: BaseException) -> None:
+    if not waiting.result.done():
+        waiting.result.set_exception(error)

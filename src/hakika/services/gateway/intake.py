@@ -1,0 +1,183 @@
+"""Intake: a bank's message becomes custody. Accepted means written; the receipt leaves only after the commit.
+
+Messages that arrive together are committed together. Ids are looked up first, `domain/intake.py` decides, the
+rows are inserted; a unique violation means that another writer was first, and the batch is decided again. What
+is answered is made from immutable columns alone, so the same message always gets the same bytes.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+
+from hakika import clock
+from hakika.domain.deadlines import deadlines_for
+from hakika.domain.intake import Conflict, KnownMessage, KnownTransfer, Line, Taken, decide_intake
+from hakika.domain.reasons import InvariantBroken
+from hakika.services.flusher import Flusher
+from hakika.services.gateway.banks import Bank
+from hakika.store.gateway import intake as rows
+from hakika.store.gateway.intake import Connection, CustodyRow, MessageRow, NewTransfer
+from hakika.store.lane import Lane
+from hakika.wire.iso20022.messages import CreditTransfer, CreditTransferMessage
+
+BATCH_MAX = 256  # messages in one commit
+QUEUE_MAX = 4096
+WRITE_DEADLINE_S = 5.0
+TRACKING_BYTES = 16
+RACES_MAX = 20
+
+Key = tuple[str, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A verified and readable pacs.008 with the bytes it came in."""
+
+    bank: Bank
+    message: CreditTransferMessage
+    body: bytes
+    signature: str
+    body_sha256: bytes
+    contents: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """What is held because of one message; every field is immutable in the database."""
+
+    bank: str
+    msg_id: str
+    body_sha256: bytes
+    received_ms: int
+    receipt_kid: str
+    lines: tuple[CustodyRow, ...]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was looked up, growing as the batch is decided in order."""
+
+    messages: dict[tuple[str, str], tuple[bytes, int, str, tuple[UUID, ...]]]
+    transfers: dict[Key, CustodyRow]
+
+
+def arrived(bank: Bank, message: CreditTransferMessage, body: bytes, signature: str) -> Arrived:
+    """Hash what has to be compared; the group header is in the body's hash alone."""
+    contents = tuple(hashlib.sha256(transfer.canonical()).digest() for transfer in message.transfers)
+    return Arrived(bank, message, body, signature, hashlib.sha256(body).digest(), contents)
+
+
+class Intake:
+    """Takes messages into custody in groups; one lane of the gateway's database."""
+
+    def __init__(self, lane: Lane, *, receipt_kid: str, scale: float, on_custody: Callable[[], None]) -> None:
+        """`scale` divides the promises; `on_custody` wakes the delivery workers."""
+        self._lane = lane
+        self._receipt_kid = receipt_kid
+        self._scale = scale
+        self._on_custody = on_custody
+        self.flusher: Flusher[Arrived, Custody | Conflict] = Flusher(
+            self._work, name="intake", batch_max=BATCH_MAX, queue_max=QUEUE_MAX
+        )
+
+    async def take(self, message: Arrived, *, deadline_s: float) -> Custody | Conflict:
+        """Custody of every transfer of the message, or the conflict that refuses it whole.
+
+        Raises Busy (nothing stored) or NoAnswer (the bank asks again with the same bytes).
+        """
+        return await self.flusher.submit(message, deadline_s=deadline_s)
+
+    async def _work(self, batch: list[Arrived]) -> list[Custody | Conflict]:
+        for _ in range(RACES_MAX):
+            try:
+                results = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+            except UniqueViolation:
+                continue  # another writer committed one of these ids: look again
+            self._on_custody()
+            return results
+        raise InvariantBroken(f"intake lost {RACES_MAX} races in a row")
+
+    async def _transaction(self, conn: Connection, batch: list[Arrived]) -> list[Custody | Conflict]:
+        async with conn.pipeline(), conn.transaction():
+            known = _Known(
+                await rows.known_messages(conn, [(a.bank.id, a.message.msg_id) for a in batch]),
+                await rows.known_transfers(conn, [(a.bank.id, t.uetr) for a in batch for t in a.message.transfers]),
+            )
+            new_messages: list[MessageRow] = []
+            new_transfers: list[NewTransfer] = []
+            results = [self._one(item, known, new_messages, new_transfers) for item in batch]
+            await rows.insert(conn, new_messages, new_transfers)
+        return results
+
+    def _one(
+        self, item: Arrived, known: _Known, messages: list[MessageRow], transfers: list[NewTransfer]
+    ) -> Custody | Conflict:
+        """Decide one message and add its rows to the batch and to what is known."""
+        bank, message = item.bank.id, item.message
+        before = known.messages.get((bank, message.msg_id))
+        stored = {
+            t.uetr: KnownTransfer(row.content_sha256, row.rejected)
+            for t in message.transfers
+            if (row := known.transfers.get((bank, t.uetr))) is not None
+        }
+        contents = [(t.uetr, digest) for t, digest in zip(message.transfers, item.contents, strict=True)]
+        seen = KnownMessage(before[0], before[3]) if before else None
+        decision = decide_intake(item.body_sha256, contents, seen, stored)
+        if isinstance(decision, Conflict):
+            return decision
+        received_ms, kid = (before[1], before[2]) if before else (clock.now_ms(), self._receipt_kid)
+        if not decision.replay:
+            self._add(item, decision, received_ms, known, messages, transfers)
+        lines = tuple(known.transfers[(bank, t.uetr)] for t in message.transfers)
+        return Custody(bank, message.msg_id, item.body_sha256, received_ms, kid, lines)
+
+    def _add(
+        self,
+        item: Arrived,
+        decision: Taken,
+        received_ms: int,
+        known: _Known,
+        messages: list[MessageRow],
+        transfers: list[NewTransfer],
+    ) -> None:
+        uetrs = tuple(t.uetr for t in item.message.transfers)
+        row = MessageRow(
+            item.bank.id, item.message.msg_id, item.body_sha256, item.body, item.signature, received_ms,
+            self._receipt_kid, uetrs,
+        )  # fmt: skip
+        messages.append(row)
+        known.messages[(row.bank, row.msg_id)] = (row.body_sha256, received_ms, row.receipt_kid, uetrs)
+        for transfer, content, line in zip(item.message.transfers, item.contents, decision.lines, strict=True):
+            if line is Line.NEW:
+                fresh = self._fresh(item, transfer, content, received_ms)
+                transfers.append(fresh)
+                known.transfers[(fresh.bank, fresh.uetr)] = fresh.custody()
+
+    def _fresh(self, item: Arrived, transfer: CreditTransfer, content: bytes, received_ms: int) -> NewTransfer:
+        instants = deadlines_for(item.bank.pack, received_ms, self._scale)
+        return NewTransfer(
+            id=clock.new_id(),
+            bank=item.bank.id,
+            uetr=transfer.uetr,
+            tracking=clock.secret_bytes(TRACKING_BYTES),
+            content_sha256=content,
+            msg_id=item.message.msg_id,
+            end_to_end_id=transfer.end_to_end_id,
+            instruction_id=transfer.instruction_id,
+            transaction_id=transfer.transaction_id,
+            amount_minor=transfer.amount_minor,
+            currency=transfer.currency,
+            debtor_name=transfer.debtor_name,
+            debtor_phone=transfer.contact.phone,
+            debtor_email=transfer.contact.email,
+            debtor_language=transfer.contact.language,
+            creditor_name=transfer.creditor_name,
+            creditor_msisdn=transfer.creditor_msisdn,
+            received_ms=received_ms,
+            valid_until_ms=instants.valid_until_ms,
+            return_at_ms=instants.return_at_ms,
+            deadline_ms=instants.deadline_ms,
+        )

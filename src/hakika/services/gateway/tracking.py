@@ -1,0 +1,48 @@
+"""Where the money is, read for anyone who holds the reference; needs the gateway's database alone.
+
+The facts come from one snapshot with the instant at which it was read. When the database cannot be asked, the
+caller is told since when we do not know, and says so.
+"""
+
+from dataclasses import dataclass
+
+from hakika import clock
+from hakika.store.gateway import lookups
+from hakika.store.gateway.lookups import TrackedRow
+from hakika.store.lane import Lanes, StoreFault
+
+READ_DEADLINE_S = 2.0
+
+
+class NotKnown(Exception):
+    """The database does not answer; `since_ms` is when it last did."""
+
+    def __init__(self, since_ms: int) -> None:
+        super().__init__(f"not known since {since_ms}")
+        self.since_ms = since_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A transfer as of `as_of_ms`."""
+
+    row: TrackedRow
+    as_of_ms: int
+
+
+class Tracking:
+    """Reads by reference."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._answered_ms = clock.now_ms()
+
+    async def find(self, tracking: bytes) -> Tracked | None:
+        """The transfer under 16 bytes of reference; None for none. Raises NotKnown."""
+        try:
+            row = await self._lanes.run(lambda conn: lookups.tracked(conn, tracking), deadline_s=READ_DEADLINE_S)
+        except StoreFault as fault:
+            raise NotKnown(self._answered_ms) from fault
+        # Read after the answer: the snapshot is at most this old, never younger than claimed.
+        self._answered_ms = clock.now_ms()
+        return Tracked(row, self._answered_ms) if row else None

@@ -1,0 +1,182 @@
+"""The one funnel through which a transfer in custody changes: events in, decisions out, one commit a batch.
+
+Each event is decided by `domain/transfer.py` on facts loaded under lock, in order, exactly as if one by one;
+status, attempts, return, outbox and breaks are written in the same commit. An event that was stored already
+is decided as RECORD_ONLY, so that a batch whose commit reply was lost is simply executed again.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, assert_never
+from uuid import UUID
+
+from hakika import clock
+from hakika.domain.ids import attempt_id
+from hakika.domain.transfer import (
+    AcknowledgeReturn,
+    BurnDone,
+    CloseAttempt,
+    CoreAnswered,
+    DecideReturn,
+    Decision,
+    Effect,
+    Event,
+    HoldUntil,
+    NoteRecall,
+    OpenBreak,
+    RecordAttempt,
+    TellBank,
+    Transfer,
+    Verdict,
+    decide,
+    status_of,
+)
+from hakika.services.flusher import Flusher
+from hakika.store.gateway import transfers as rows
+from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
+from hakika.store.lane import Lane
+
+BATCH_MAX = 512
+QUEUE_MAX = 20_000
+WRITE_DEADLINE_S = 5.0
+LEASE_MS = 6_000  # machine timer: longer than an instruction's HTTP deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event about one transfer, with where the core's chain holds the answer, if it is one."""
+
+    transfer: UUID
+    event: Event
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of an event; `transfer` is as it stands after the commit. Unknown ids give None."""
+
+    transfer: Transfer
+    verdict: Verdict
+    effects: tuple[Effect, ...]
+
+
+@dataclass(slots=True)
+class _Last:
+    """Columns of `transfer` that a batch sets, kept once a transfer."""
+
+    reason: str | None = None
+    fee_minor: int | None = None
+    recalled: str | None = None
+
+
+class Desk:
+    """Applies events to transfers in groups; `holder` names this process in the leases of its attempts."""
+
+    def __init__(self, lane: Lane, *, holder: UUID, on_outbox: Callable[[], None]) -> None:
+        """`on_outbox` wakes the couriers after a commit that has something for a bank."""
+        self._lane = lane
+        self._on_outbox = on_outbox
+        self._holder = holder
+        self.flusher: Flusher[Happened, Applied | None] = Flusher(
+            self._work, name="desk", batch_max=BATCH_MAX, queue_max=QUEUE_MAX
+        )
+
+    async def apply(self, happened: Happened, *, deadline_s: float) -> Applied | None:
+        """Decide and store one event. Raises Busy or NoAnswer; the same event may then be given again."""
+        return await self.flusher.submit(happened, deadline_s=deadline_s)
+
+    async def _work(self, batch: list[Happened]) -> list[Applied | None]:
+        results = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+        if any(isinstance(effect, TellBank) for result in results if result for effect in result.effects):
+            self._on_outbox()
+        return results
+
+    async def _transaction(self, conn: Connection, batch: list[Happened]) -> list[Applied | None]:
+        async with conn.pipeline(), conn.transaction():
+            loaded = await rows.load(conn, [item.transfer for item in batch])
+            changes = Changes.none()
+            results = self._decide_all(batch, loaded, changes)
+            await rows.write(conn, changes)
+        return results
+
+    def _decide_all(self, batch: list[Happened], loaded: dict[UUID, Loaded], changes: Changes) -> list[Applied | None]:
+        now_ms = clock.now_ms()
+        current = {key: item.transfer for key, item in loaded.items()}
+        last: dict[UUID, _Last] = defaultdict(_Last)
+        results: list[Applied | None] = []
+        for item in batch:
+            transfer = current.get(item.transfer)
+            if transfer is None:
+                results.append(None)
+                continue
+            decision = decide(transfer, item.event)
+            current[item.transfer] = decision.transfer
+            for effect in decision.effects:
+                self._collect(loaded[item.transfer], item, effect, now_ms, changes, last[item.transfer])
+            if decision.effects:
+                self._note_status(item, decision, last[item.transfer])
+            results.append(Applied(decision.transfer, decision.verdict, decision.effects))
+        for key, set_ in last.items():
+            after = current[key]
+            changes.statuses.append(
+                (
+                    key,
+                    status_of(after).value,
+                    now_ms,
+                    set_.reason,
+                    set_.fee_minor,
+                    after.next_attempt_ms,
+                    set_.recalled,
+                )
+            )
+        return results
+
+    def _note_status(self, item: Happened, decision: Decision, last: _Last) -> None:
+        if decision.transfer.returned:
+            last.reason = decision.transfer.returned.reason.value
+        if isinstance(item.event, CoreAnswered) and item.event.fee_minor:
+            last.fee_minor = item.event.fee_minor
+        if decision.transfer.recalled:
+            last.recalled = decision.transfer.recalled.value
+
+    def _collect(self, row: Loaded, item: Happened, effect: Effect, now_ms: int, changes: Changes, last: _Last) -> None:
+        """Turn one effect into rows."""
+        key = item.transfer
+        match effect:
+            case RecordAttempt(number):
+                new = attempt_id(row.bank, row.uetr, number)
+                changes.attempts.append((new, key, number, now_ms, self._holder, now_ms + LEASE_MS))
+            case CloseAttempt(number, outcome, reason, token):
+                closing = attempt_id(row.bank, row.uetr, number)
+                changes.closed.append(
+                    (
+                        closing,
+                        outcome.value,
+                        reason.value if reason else None,
+                        now_ms,
+                        self._holder,
+                        token,
+                        item.evidence,
+                    )
+                )
+            case DecideReturn(reason, burn_due):
+                changes.returns.append((key, return_id(key), reason.value, now_ms, burn_due))
+            case AcknowledgeReturn():
+                changes.acknowledged.append((key, now_ms))
+            case BurnDone():
+                changes.burn_done.append(key)
+            case TellBank(kind, told):
+                fact: dict[str, Any] = {"reason": told.value if told else None, "at_ms": now_ms}
+                changes.outbox.append((key, row.bank, kind, fact, now_ms))
+            case OpenBreak(kind, detail):
+                changes.breaks.append((key, kind, {"detail": detail}, now_ms))
+            case HoldUntil() | NoteRecall():
+                pass  # columns of the transfer itself, written with its status
+            case _ as never:
+                assert_never(never)
+
+
+def return_id(transfer: UUID) -> str:
+    """The fixed RtrId of a transfer's one return: 35 characters, from its id alone."""
+    return "RTR" + transfer.hex

@@ -1,0 +1,129 @@
+"""Settings of one role: a TOML file, overridden by HAKIKA_<KEY>; unknown keys are refused, all errors at once.
+
+Secrets are never in the file: each `..._file` names a file that holds one. The reference is
+docs/reference/settings.md.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from hakika.domain.deadlines import PACKS
+from hakika.domain.money import MINOR_DIGITS
+
+PREFIX = "HAKIKA_"
+# Variables of our own that are not settings of a role.
+NOT_SETTINGS = frozenset({"HAKIKA_CRASH_AT", "HAKIKA_XSD_DIR"})
+
+S = TypeVar("S", bound="RoleSettings")
+
+
+class SettingsRefused(ValueError):
+    """Settings do not fit; the message lists every error with its key and rule."""
+
+
+class RoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every role needs. `listen` is host:port."""
+
+    role: str
+    listen: str
+    database_url_file: str
+
+    def problems(self) -> list[str]:
+        """Rules that types cannot say."""
+        host, _, port = self.listen.rpartition(":")
+        return [] if host and port.isdigit() and 0 < int(port) < 65536 else ["listen: must be host:port"]
+
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        host, _, port = self.listen.rpartition(":")
+        return host, int(port)
+
+
+class CoreSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The core: wallets and ledger."""
+
+    gateway_token_file: str
+    operator_token_file: str
+    currency: str = "KES"
+
+    def problems(self) -> list[str]:
+        """Rules that types cannot say."""
+        known = self.currency in MINOR_DIGITS
+        return [*super().problems(), *([] if known else [f"currency: must be one of {', '.join(MINOR_DIGITS)}"])]
+
+
+class BankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One bank that may instruct the gateway."""
+
+    id: str
+    name: str
+    kid: str
+    public_key_file: str
+    callback_url: str
+    rule_pack: str = "house-4h"
+
+
+class GatewaySettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gateway: transfers between institutions. `scale` divides policies, never machine timers."""
+
+    core_url: str
+    core_token_file: str
+    signing_key_file: str
+    kid: str
+    name: str = "hakika"
+    public_url: str
+    scale: float = 1.0
+    currencies: list[str] = msgspec.field(default_factory=lambda: ["KES"])
+    bank: list[BankSettings] = msgspec.field(default_factory=list)
+
+    def problems(self) -> list[str]:
+        """Rules that types cannot say."""
+        found = super().problems()
+        if not self.scale >= 1:
+            found.append("scale: must be 1 or more; it divides deadlines and other policies")
+        found += [f"currencies: {code} is not known" for code in self.currencies if code not in MINOR_DIGITS]
+        found += [
+            f"bank {b.id}: rule_pack must be one of {', '.join(PACKS)}" for b in self.bank if b.rule_pack not in PACKS
+        ]
+        ids = [b.id for b in self.bank]
+        return found + [f"bank {i}: is there twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
+
+
+def load(path: Path, kind: type[S]) -> S:
+    """Settings from a file and the environment; SettingsRefused lists everything that is wrong."""
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsRefused(f"{path}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsRefused(f"{path}: is not TOML: {error}") from error
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    errors = []
+    for name, text in os.environ.items():
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            key = name.removeprefix(PREFIX).lower()
+            if key in fields and key != "bank":
+                values[key] = text
+    errors += [f"{key}: is not a setting of {kind.__name__}" for key in values if key not in fields]
+    errors += [f"{key}: is required" for key, field in fields.items() if field.required and key not in values]
+    if errors:
+        raise SettingsRefused(f"{path}: " + "; ".join(errors))
+    try:
+        settings = msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsRefused(f"{path}: {error}") from error
+    if problems := settings.problems():
+        raise SettingsRefused(f"{path}: " + "; ".join(problems))
+    return settings
+
+
+def secret(path: str) -> str:
+    """The one line of a secret file."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise SettingsRefused(f"{path}: secret cannot be read: {error.strerror}") from error

@@ -1,0 +1,121 @@
+"""The links between the processes of one platform, by name, each through a proxy of its own.
+
+A name says who speaks to whom: `gateway-core` carries the gateway's requests to the core and the answers back.
+Whoever breaks or mends a link does it here, and every change is remembered with its instant: the report needs
+to know what was cut when.
+"""
+
+from dataclasses import dataclass
+
+from hakika import clock
+from hakika.simulator.faults import Mode, Noise
+from hakika.simulator.proxy import Proxy
+
+GATEWAY_CORE = "gateway-core"
+
+
+class UnknownLink(ValueError):
+    """No link has this name; the message lists those that there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """Who is called over the link: `server` is a process's name."""
+
+    name: str
+    server: str
+    shown: str  # for people
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A link's mode since an instant."""
+
+    at_ms: int
+    link: str
+    mode: Mode
+
+
+def link_specs(banks: tuple[str, ...]) -> tuple[LinkSpec, ...]:
+    """Every link of a platform with these banks."""
+    specs = [LinkSpec(GATEWAY_CORE, "core", "gateway -> core")]
+    for bank in banks:
+        specs.append(LinkSpec(f"{bank}-gateway", "gateway", f"{bank} -> gateway"))
+        specs.append(LinkSpec(f"gateway-{bank}", bank, f"gateway -> {bank}"))
+    return tuple(specs)
+
+
+class Links:
+    """The proxies of one platform."""
+
+    def __init__(self, specs: tuple[LinkSpec, ...], *, seed: int) -> None:
+        self.specs = specs
+        self.seed = seed
+        self.proxies: dict[str, Proxy] = {}
+        self.history: list[Change] = []
+
+    async def open(self, upstream_ports: dict[str, int], ports: dict[str, int]) -> None:
+        """Listen for each link on its port, calling its server's; OSError where a port is taken."""
+        for spec in self.specs:
+            proxy = Proxy(spec.name, upstream_ports[spec.server], port=ports[spec.name], seed=self.seed)
+            await proxy.start()
+            self.proxies[spec.name] = proxy
+
+    async def close(self) -> None:
+        """End every connection and free the ports."""
+        for proxy in self.proxies.values():
+            await proxy.stop()
+
+    async def set_mode(self, name: str, mode: Mode) -> None:
+        """Break or mend one link; UnknownLink."""
+        proxy = self._proxy(name)
+        await proxy.set_mode(mode)
+        self.history.append(Change(clock.now_ms(), name, mode))
+
+    def set_noise(self, name: str, noise: Noise) -> None:
+        """Faults by chance on one link, or on all with `*`. UnknownLink, FaultsRefused."""
+        for proxy in self.proxies.values() if name == "*" else [self._proxy(name)]:
+            proxy.set_noise(noise)
+
+    def broken(self) -> dict[str, Mode]:
+        """Links that are not open now."""
+        return {name: proxy.mode for name, proxy in self.proxies.items() if proxy.mode is not Mode.OPEN}
+
+    def cuts(self, name: str) -> list[tuple[int, int | None]]:
+        """Spans, in milliseconds, in which link `name` was not open; None where it still is not."""
+        spans: list[tuple[int, int | None]] = []
+        since: int | None = None
+        for change in self.history:
+            if change.link != name:
+                continue
+            if change.mode is Mode.OPEN and since is not None:
+                spans.append((since, change.at_ms))
+                since = None
+            elif change.mode is not Mode.OPEN and since is None:
+                since = change.at_ms
+        if since is not None:
+            spans.append((since, None))
+        return spans
+
+    def table(self) -> list[dict[str, object]]:
+        """One row a link: what it is, how it is, what has happened on it."""
+        rows: list[dict[str, object]] = []
+        for spec in self.specs:
+            proxy = self.proxies[spec.name]
+            rows.append(
+                {
+                    "link": spec.name,
+                    "shown": spec.shown,
+                    "mode": proxy.mode.value,
+                    "port": proxy.port,
+                    "upstream_port": proxy.upstream_port,
+                    "connections": proxy.connections,
+                    "counts": dict(sorted(proxy.counts.items())),
+                }
+            )
+        return rows
+
+    def _proxy(self, name: str) -> Proxy:
+        if name not in self.proxies:
+            raise UnknownLink(f"no link {name!r}; links: {', '.join(self.proxies)}")
+        return self.proxies[name]

@@ -1,0 +1,175 @@
+"""Rows of intake: messages and transfers of banks, looked up by id and inserted; nothing is decided here.
+
+Both look-ups run before both inserts in one transaction. Two writers that met the same fresh id collide on
+the unique index: the second waits for the first and gets a unique violation, and its whole batch is repeated.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+Connection = AsyncConnection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """One accepted pacs.008; `received_ms` and `receipt_kid` are what its custody receipt is made from."""
+
+    bank: str
+    msg_id: str
+    body_sha256: bytes
+    body: bytes
+    signature: str
+    received_ms: int
+    receipt_kid: str
+    uetrs: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyRow:
+    """What a receipt and a status report say about one transfer; immutable columns only."""
+
+    bank: str
+    uetr: UUID
+    content_sha256: bytes | None
+    tracking: bytes | None
+    end_to_end_id: str | None
+    instruction_id: str | None
+    transaction_id: str | None
+    received_ms: int
+    deadline_ms: int | None
+    rejected: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTransfer:
+    """A transfer on its way into custody; field order is the column order of the insert."""
+
+    id: UUID
+    bank: str
+    uetr: UUID
+    tracking: bytes
+    content_sha256: bytes
+    msg_id: str
+    end_to_end_id: str
+    instruction_id: str | None
+    transaction_id: str | None
+    amount_minor: int
+    currency: str
+    debtor_name: str
+    debtor_phone: str | None
+    debtor_email: str | None
+    debtor_language: str | None
+    creditor_name: str
+    creditor_msisdn: str
+    received_ms: int
+    valid_until_ms: int
+    return_at_ms: int
+    deadline_ms: int
+
+    def custody(self) -> CustodyRow:
+        """The same transfer as a receipt sees it."""
+        return CustodyRow(
+            self.bank, self.uetr, self.content_sha256, self.tracking, self.end_to_end_id, self.instruction_id,
+            self.transaction_id, self.received_ms, self.deadline_ms, False, None,
+        )  # fmt: skip
+
+
+_KNOWN_MESSAGES = """
+SELECT m.bank, m.msg_id, m.body_sha256, m.received_ms, m.receipt_kid, m.uetrs
+FROM unnest(%s::text[], %s::text[]) AS asked (bank, msg_id)
+JOIN message m ON m.bank = asked.bank AND m.msg_id = asked.msg_id
+"""
+
+_KNOWN_TRANSFERS = """
+SELECT t.bank, t.uetr, t.content_sha256, t.tracking, t.end_to_end_id, t.instruction_id, t.transaction_id,
+       t.received_ms, t.deadline_ms, t.status = 'REJECTED', t.reason
+FROM unnest(%s::text[], %s::uuid[]) AS asked (bank, uetr)
+JOIN transfer t ON t.bank = asked.bank AND t.uetr = asked.uetr
+"""
+
+_INSERT_MESSAGES = """
+INSERT INTO message (bank, msg_id, body_sha256, body, signature, received_ms, receipt_kid, uetrs)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+_INSERT_TRANSFERS = """
+INSERT INTO transfer (id, bank, uetr, tracking, content_sha256, msg_id, end_to_end_id, instruction_id,
+    transaction_id, amount_minor, currency, debtor_name, debtor_phone, debtor_email, debtor_language,
+    creditor_name, creditor_msisdn, received_ms, valid_until_ms, return_at_ms, deadline_ms, status, status_ms)
+SELECT *, 'RECEIVED', received_ms FROM (
+    SELECT unnest(%s::uuid[]) AS id, unnest(%s::text[]), unnest(%s::uuid[]), unnest(%s::bytea[]),
+        unnest(%s::bytea[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
+        unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
+        unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::bigint[]) AS received_ms,
+        unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::bigint[])
+) AS fresh
+"""
+
+_INSERT_TOMBSTONE = """
+INSERT INTO transfer (id, bank, uetr, received_ms, status, status_ms, reason)
+VALUES (%s, %s, %s, %s, 'REJECTED', %s, %s) ON CONFLICT (bank, uetr) DO NOTHING
+"""
+
+_INSERT_RECALL = """
+INSERT INTO recall (bank, cancellation_id, uetr, assignment_id, reason, asked_ms)
+VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+
+_FIND = "SELECT id, status FROM transfer WHERE bank = %s AND uetr = %s"
+
+
+async def known_messages(
+    conn: Connection, keys: list[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[bytes, int, str, tuple[UUID, ...]]]:
+    """(bank, msg_id) -> (body hash, received_ms, receipt kid, uetrs) of messages taken before."""
+    cursor = await conn.execute(_KNOWN_MESSAGES, ([k[0] for k in keys], [k[1] for k in keys]))
+    return {(r[0], r[1]): (bytes(r[2]), r[3], r[4], tuple(r[5])) for r in await cursor.fetchall()}
+
+
+async def known_transfers(conn: Connection, keys: list[tuple[str, UUID]]) -> dict[tuple[str, UUID], CustodyRow]:
+    """(bank, uetr) -> what is stored under it."""
+    cursor = await conn.execute(_KNOWN_TRANSFERS, ([k[0] for k in keys], [k[1] for k in keys]))
+    return {(row.bank, row.uetr): row for row in (CustodyRow(*r) for r in await cursor.fetchall())}
+
+
+async def insert(conn: Connection, messages: list[MessageRow], transfers: list[NewTransfer]) -> None:
+    """Insert all rows; psycopg's UniqueViolation means that another writer was first: repeat the batch."""
+    if transfers:
+        columns = [[getattr(transfer, name) for transfer in transfers] for name in NewTransfer.__dataclass_fields__]
+        await conn.execute(_INSERT_TRANSFERS, columns)
+    for m in messages:
+        values = (
+            m.bank, m.msg_id, m.body_sha256, m.body, m.signature, m.received_ms, m.receipt_kid, list(m.uetrs)
+        )  # fmt: skip
+        await conn.execute(_INSERT_MESSAGES, values)
+
+
+async def insert_recall(
+    conn: Connection,
+    *,
+    bank: str,
+    cancellation_id: str,
+    uetr: UUID,
+    assignment_id: str,
+    reason: str,
+    now_ms: int,
+) -> None:
+    """Keep a cancellation request; the same one twice is one."""
+    await conn.execute(_INSERT_RECALL, (bank, cancellation_id, uetr, assignment_id, reason, now_ms))
+
+
+async def insert_tombstone(
+    conn: Connection, *, transfer_id: UUID, bank: str, uetr: UUID, reason: str, now_ms: int
+) -> None:
+    """Refuse whatever may arrive under this id later; waits for an intake of it that is in the middle."""
+    await conn.execute(_INSERT_TOMBSTONE, (transfer_id, bank, uetr, now_ms, now_ms, reason))
+
+
+async def find(conn: Connection, bank: str, uetr: UUID) -> tuple[UUID, str] | None:
+    """(transfer id, status) under (bank, uetr)."""
+    row = await (await conn.execute(_FIND, (bank, uetr))).fetchone()
+    return (row[0], row[1]) if row else None

@@ -1,0 +1,175 @@
+"""What the workers ask for: transfers to send, attempts without an answer, returns that are due.
+
+Each query walks one partial index and stops at its limit, however long the backlog is.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+Connection = AsyncConnection[Any]
+
+
+class Held(NamedTuple):
+    """A transfer in custody with no attempt open."""
+
+    id: UUID
+    bank: str
+    uetr: UUID
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt with everything its instruction is made of: a resend has the same bytes."""
+
+    id: UUID
+    transfer: UUID
+    number: int
+    lease_token: int
+    bank: str
+    creditor_msisdn: str
+    amount_minor: int
+    currency: str
+    valid_until_ms: int
+    recalled: bool
+
+
+class BurnDue(NamedTuple):
+    """A transfer returned unsent whose ids are still to be burnt: attempts 1 to `last`."""
+
+    transfer: UUID
+    bank: str
+    uetr: UUID
+    last: int
+
+
+_OLDEST = """
+SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
+    SELECT t.id, t.uetr, t.deadline_ms FROM transfer t
+    WHERE t.bank = b.id AND t.status = 'RECEIVED' AND t.valid_until_ms > %(now)s AND t.next_attempt_ms <= %(now)s
+      AND t.recalled_reason IS NULL
+    ORDER BY t.deadline_ms LIMIT %(limit)s
+) h WHERE NOT b.id = ANY(%(short)s::text[])
+"""
+
+_NEWEST = """
+SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
+    SELECT t.id, t.uetr, t.deadline_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason FROM transfer t
+    WHERE t.bank = b.id AND t.status = 'RECEIVED'
+    ORDER BY t.deadline_ms DESC LIMIT %(limit)s
+) h WHERE h.valid_until_ms > %(now)s AND h.next_attempt_ms <= %(now)s AND h.recalled_reason IS NULL
+  AND NOT b.id = ANY(%(short)s::text[])
+"""
+
+_FOR_SENDING = """
+SELECT a.id, a.transfer, a.number, a.lease_token, t.bank, t.creditor_msisdn, t.amount_minor, t.currency,
+       t.valid_until_ms, t.recalled_reason IS NOT NULL
+FROM attempt a JOIN transfer t ON t.id = a.transfer
+WHERE a.transfer = ANY(%s::uuid[]) AND a.outcome IS NULL AND a.lease_holder = %s AND a.lease_token = 1
+"""
+
+_TAKE_OVER = """
+UPDATE attempt a SET lease_holder = %(holder)s, lease_token = a.lease_token + 1, lease_until_ms = %(until)s
+FROM (SELECT id FROM attempt WHERE outcome IS NULL AND lease_until_ms <= %(now)s
+      ORDER BY lease_until_ms LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due, transfer t
+WHERE a.id = due.id AND t.id = a.transfer
+RETURNING a.id, a.transfer, a.number, a.lease_token, t.bank, t.creditor_msisdn, t.amount_minor, t.currency,
+          t.valid_until_ms, t.recalled_reason IS NOT NULL
+"""
+
+_RELEASE = """
+UPDATE attempt SET lease_until_ms = least(lease_until_ms, %s)
+WHERE id = ANY(%s::uuid[]) AND outcome IS NULL AND lease_holder = %s
+"""
+
+_RETURNS_DUE = """
+SELECT h.id FROM bank b, LATERAL (
+    SELECT t.id FROM transfer t
+    WHERE t.bank = b.id AND t.status = 'RECEIVED' AND t.return_at_ms <= %(now)s
+    ORDER BY t.deadline_ms LIMIT %(limit)s
+) h
+"""
+
+_BURNS_DUE = """
+SELECT r.transfer, t.bank, t.uetr,
+       greatest(1, (SELECT coalesce(max(a.number), 0) FROM attempt a WHERE a.transfer = r.transfer))
+FROM payment_return r JOIN transfer t ON t.id = r.transfer
+WHERE r.burn_due ORDER BY r.decided_ms LIMIT %s
+"""
+
+_IN_DOUBT = "SELECT count(*), min(recorded_ms) FROM attempt WHERE outcome IS NULL"
+_BACKLOG = """
+SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.status = 'RECEIVED'
+        ORDER BY t.deadline_ms LIMIT 1)
+"""
+
+
+async def claimable(conn: Connection, *, now_ms: int, limit: int, short: list[str]) -> list[Held]:
+    """Up to `limit` of each bank by deadline and as many of its newest; banks in `short` are left out."""
+    values = {"now": now_ms, "limit": limit, "short": short}
+    oldest = await (await conn.execute(_OLDEST, values)).fetchall()
+    newest = await (await conn.execute(_NEWEST, values)).fetchall()
+    return _fair([Held(*r) for r in oldest], [Held(*r) for r in newest], limit)
+
+
+def _fair(oldest: list[Held], newest: list[Held], limit: int) -> list[Held]:
+    """Alternate over the banks; three by deadline, then the bank's newest, so that live traffic is not starved."""
+    lanes: dict[str, tuple[list[Held], list[Held]]] = {}
+    for held in oldest:
+        lanes.setdefault(held.bank, ([], []))[0].append(held)
+    for held in newest:
+        lanes.setdefault(held.bank, ([], []))[1].append(held)
+    chosen: dict[UUID, Held] = {}
+    turn = 0
+    while len(chosen) < limit and any(old or new for old, new in lanes.values()):
+        for old, new in lanes.values():
+            source = new if new and (turn % 4 == 3 or not old) else old
+            while source and source[0].id in chosen:
+                source.pop(0)
+            if source and len(chosen) < limit:
+                held = source.pop(0)
+                chosen[held.id] = held
+        turn += 1
+    return list(chosen.values())
+
+
+async def for_sending(conn: Connection, transfers: list[UUID], holder: UUID) -> list[OpenAttempt]:
+    """The attempts just recorded by this holder for these transfers."""
+    cursor = await conn.execute(_FOR_SENDING, (transfers, holder))
+    return [OpenAttempt(*r) for r in await cursor.fetchall()]
+
+
+async def take_over(conn: Connection, *, holder: UUID, now_ms: int, until_ms: int, limit: int) -> list[OpenAttempt]:
+    """Take the lease of open attempts whose lease has ended; each takeover raises the token."""
+    values = {"holder": holder, "until": until_ms, "now": now_ms, "limit": limit}
+    return [OpenAttempt(*r) for r in await (await conn.execute(_TAKE_OVER, values)).fetchall()]
+
+
+async def release(conn: Connection, ids: list[UUID], holder: UUID, now_ms: int) -> None:
+    """Let others take these attempts at once: no answer came."""
+    await conn.execute(_RELEASE, (now_ms, ids, holder))
+
+
+async def returns_due(conn: Connection, *, now_ms: int, limit: int) -> list[UUID]:
+    """Held transfers, up to `limit` a bank, that have reached the instant of their return."""
+    return [r[0] for r in await (await conn.execute(_RETURNS_DUE, {"now": now_ms, "limit": limit})).fetchall()]
+
+
+async def burns_due(conn: Connection, limit: int) -> list[BurnDue]:
+    """Transfers returned unsent whose ids the core has not burnt yet."""
+    return [BurnDue(*r) for r in await (await conn.execute(_BURNS_DUE, (limit,))).fetchall()]
+
+
+async def in_doubt(conn: Connection) -> tuple[int, int | None]:
+    """(open attempts, when the oldest was recorded)."""
+    row = await (await conn.execute(_IN_DOUBT)).fetchone()
+    return (row[0], row[1]) if row else (0, None)
+
+
+async def oldest_held(conn: Connection, bank: str) -> int | None:
+    """When the oldest transfer of a bank that still waits was received."""
+    row = await (await conn.execute(_BACKLOG, (bank,))).fetchone()
+    return row[0] if row else None

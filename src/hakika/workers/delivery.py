@@ -1,0 +1,250 @@
+"""Delivery to the core: claim, commit, send, record; and what is known of the link while doing so.
+
+Each round records attempts in one commit, sends them as one batch, and stores the answers in one commit. No
+more than the breaker's window is open at once, over all rounds. When no answer comes the attempts stay open
+and are handed to recovery; when not a byte was written they are voided by their own holder.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from uuid import UUID
+
+from hakika import clock
+from hakika.domain.breaker import Breaker
+from hakika.domain.reasons import Reason
+from hakika.domain.transfer import CoreAnswered, Outcome, RecordAttempt, SenderWroteNothing, WorkerClaimed
+from hakika.outbound.core import CoreClient, NoAnswer, NotSent
+from hakika.services.flusher import Busy
+from hakika.services.gateway.transfers import Desk, Happened
+from hakika.store.gateway import queues
+from hakika.store.gateway.queues import Held, OpenAttempt
+from hakika.store.gateway.transfers import Evidence
+from hakika.store.lane import Lanes, StoreFault
+from hakika.wire.core_api import Answer, Answers, Instruction
+from hakika.workers.calling import call
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 2  # rounds under way at once: one is being sent while another is being recorded
+IDLE_S = 0.5
+STORE_DEADLINE_S = 5.0
+SESSION_EVERY_S = 0.5
+SESSION_MISSES = 2  # one lost packet is not an outage
+
+
+class CoreLink:
+    """The connection to the core with its breaker and the wake-up of its workers."""
+
+    def __init__(self, client: CoreClient) -> None:
+        self.client = client
+        self.breaker = Breaker(since_s=clock.monotonic_s())
+        self.in_flight = 0
+        self.wake = asyncio.Event()
+        self.incarnation = 0
+        self.redriven = True
+        self.short_until: dict[str, float] = {}  # bank -> monotonic seconds: its position does not cover more now
+
+    def free(self) -> int:
+        """How many more instructions may be recorded and sent now."""
+        if not self.breaker.sendable(clock.monotonic_s()) or not self.redriven:
+            return 0
+        return max(0, self.breaker.window - self.in_flight)
+
+    def short_banks(self) -> list[str]:
+        """Banks whose position was short moments ago."""
+        now_s = clock.monotonic_s()
+        return [bank for bank, until_s in self.short_until.items() if until_s > now_s]
+
+    async def watch_session(self) -> None:
+        """Ask for the session for ever: silence on it stops fresh transfers before any is in doubt."""
+        misses = 0
+        while True:
+            try:
+                session = await call(self.client.session())
+            except (NoAnswer, NotSent) as fault:
+                misses += 1
+                if misses == SESSION_MISSES:
+                    log.warning("core does not answer its session: %s", fault)
+                if misses >= SESSION_MISSES or isinstance(fault, NotSent):
+                    self.breaker.unreachable(clock.monotonic_s())
+            else:
+                misses = 0
+                self.incarnation, self.redriven = session.incarnation, session.redriven
+                self.breaker.answered(clock.monotonic_s())
+            await asyncio.sleep(clock.jitter(SESSION_EVERY_S))
+
+
+def instruction_for(attempt: OpenAttempt) -> Instruction:
+    """The same bytes for the same attempt, always: made from immutable columns alone."""
+    return Instruction(
+        id=attempt.id.hex,
+        bank=attempt.bank,
+        creditor_msisdn=attempt.creditor_msisdn,
+        amount_minor=attempt.amount_minor,
+        currency=attempt.currency,
+        valid_until_ms=attempt.valid_until_ms,
+    )
+
+
+def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: float) -> Happened | None:
+    """The event that a stored answer means; None where the answer is evidence of nothing."""
+    if answer.result not in ("posted", "refused", "burnt"):
+        return None
+    event = CoreAnswered(
+        number=attempt.number,
+        outcome=Outcome(answer.result),
+        now_ms=clock.now_ms(),
+        reason=Reason(answer.reason) if answer.reason else None,
+        fee_minor=answer.fee_minor,
+        scale=scale,
+    )
+    evidence = Evidence(incarnation, answer.slot, answer.seq, bytes.fromhex(answer.head))
+    return Happened(attempt.transfer, event, evidence)
+
+
+class Recorder:
+    """Gives events to the desk until they are stored: an answer that we hold is never dropped."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def record(self, events: Iterable[Happened]) -> None:
+        """Store every event; repeats while the database gives no answer."""
+        await asyncio.gather(*(self._one(event) for event in events))
+
+    async def _one(self, happened: Happened) -> None:
+        while True:
+            try:
+                await self._desk.apply(happened, deadline_s=STORE_DEADLINE_S)
+            except (StoreFault, Busy):
+                await asyncio.sleep(clock.jitter(0.2))
+                continue
+            return
+
+
+class Delivery:
+    """Rounds of claim, send and record."""
+
+    def __init__(self, desk: Desk, lanes: Lanes, link: CoreLink, *, holder: UUID, scale: float) -> None:
+        self._desk = desk
+        self._lanes = lanes
+        self._link = link
+        self._holder = holder
+        self._scale = scale
+        self._busy: set[UUID] = set()
+        self._recorder = Recorder(desk)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await asyncio.gather(*(self._rounds() for _ in range(ROUNDS)))
+
+    async def _rounds(self) -> None:
+        while True:
+            try:
+                moved = await self._round()
+            except StoreFault as fault:
+                log.warning("delivery: the gateway's database does not answer: %s", fault)
+                moved = 0
+                await asyncio.sleep(clock.jitter(0.3))
+            if not moved:
+                self._link.wake.clear()
+                try:
+                    async with asyncio.timeout(IDLE_S):
+                        await self._link.wake.wait()
+                except TimeoutError:
+                    pass
+
+    async def _round(self) -> int:
+        limit = min(self._link.free(), max(1, self._link.breaker.window // ROUNDS))
+        if limit <= 0:
+            return 0
+        self._link.in_flight += limit  # reserved before anything is awaited, so that rounds share one window
+        try:
+            held = await self._candidates(limit)
+            if not held:
+                return 0
+            attempts = await self._claim(held)
+            if attempts:
+                await self._send(attempts)
+            return len(held)
+        finally:
+            self._link.in_flight -= limit
+
+    async def _candidates(self, limit: int) -> list[Held]:
+        now_ms, short = clock.now_ms(), self._link.short_banks()
+        found = await self._lanes.run(
+            lambda conn: queues.claimable(conn, now_ms=now_ms, limit=limit + len(self._busy), short=short),
+            deadline_s=STORE_DEADLINE_S,
+        )
+        return [held for held in found if held.id not in self._busy][:limit]
+
+    async def _claim(self, held: list[Held]) -> list[OpenAttempt]:
+        """Record one attempt for each transfer that is still free; commit."""
+        ids = [item.id for item in held]
+        self._busy.update(ids)
+        try:
+            events = [Happened(key, WorkerClaimed(clock.now_ms())) for key in ids]
+            applied = await asyncio.gather(
+                *(self._desk.apply(event, deadline_s=STORE_DEADLINE_S) for event in events), return_exceptions=True
+            )
+            mine = [
+                key
+                for key, result in zip(ids, applied, strict=True)
+                if result is not None
+                and not isinstance(result, BaseException)
+                and any(isinstance(effect, RecordAttempt) for effect in result.effects)
+            ]
+            if not mine:
+                return []
+            return await self._lanes.run(
+                lambda conn: queues.for_sending(conn, mine, self._holder), deadline_s=STORE_DEADLINE_S
+            )
+        finally:
+            self._busy.difference_update(ids)
+
+    async def _send(self, attempts: list[OpenAttempt]) -> None:
+        """Send recorded attempts; an answer closes, silence hands over, zero bytes void."""
+        try:
+            answers = await call(self._link.client.instruct([instruction_for(attempt) for attempt in attempts]))
+        except NotSent:
+            self._link.breaker.unreachable(clock.monotonic_s())
+            await self._recorder.record(
+                Happened(a.transfer, SenderWroteNothing(a.number, a.lease_token, clock.now_ms())) for a in attempts
+            )
+            return
+        except NoAnswer as fault:
+            log.warning("no answer for %d instructions: %s", len(attempts), fault)
+            self._link.breaker.silent(clock.monotonic_s())
+            await self._release(attempts)
+            return
+        self._link.breaker.answered(clock.monotonic_s())
+        self._note_short(attempts, answers)
+        await self._recorder.record(self._events(attempts, answers))
+        self._link.breaker.round_complete(len(attempts))
+
+    def _events(self, attempts: list[OpenAttempt], answers: Answers) -> list[Happened]:
+        events = []
+        for attempt, answer in zip(attempts, answers.answers, strict=True):
+            event = answered(attempt, answer, answers.incarnation, self._scale) if answer.id == attempt.id.hex else None
+            if event is None:
+                log.error("attempt %s: answer %r is evidence of nothing", attempt.id, answer.result)
+                self._link.breaker.silent(clock.monotonic_s())
+            else:
+                events.append(event)
+        return events
+
+    def _note_short(self, attempts: list[OpenAttempt], answers: Answers) -> None:
+        for attempt, answer in zip(attempts, answers.answers, strict=True):
+            if answer.reason == Reason.POSITION_SHORT:
+                self._link.short_until[attempt.bank] = clock.monotonic_s() + 30.0 / self._scale
+
+    async def _release(self, attempts: list[OpenAttempt]) -> None:
+        """Nobody needs to wait for our lease; if this fails, it ends by itself."""
+        ids = [attempt.id for attempt in attempts]
+        try:
+            await self._lanes.run(
+                lambda conn: queues.release(conn, ids, self._holder, clock.now_ms()), deadline_s=STORE_DEADLINE_S
+            )
+        except StoreFault as fault:
+            log.warning("leases not released, they end by themselves: %s", fault)

@@ -1,0 +1,196 @@
+"""Recovery: what is in doubt is resolved before anything fresh, and what is due goes back by the clock.
+
+A doubt is resolved by asking the core: an inquiry first, as the probe; then the same instruction again, or,
+once its validity has passed or the bank wants the money back, the burn of its id. Only a stored answer closes
+it. Transfers that nobody ever sent are returned at their instant, asking nobody, and their ids are burnt as
+soon as the core is reachable. After a restore of the core everything known is driven again first.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from hakika import clock
+from hakika.domain.ids import attempt_id
+from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome
+from hakika.outbound.core import NoAnswer, NotSent
+from hakika.services.gateway.transfers import LEASE_MS, Desk, Happened
+from hakika.store.gateway import queues, restores
+from hakika.store.gateway.queues import BurnDue, OpenAttempt
+from hakika.store.gateway.transfers import Evidence
+from hakika.store.lane import Lanes, StoreFault
+from hakika.wire.core_api import Answers
+from hakika.workers.calling import call
+from hakika.workers.delivery import STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.25
+TURN_SILENT_S = 0.5
+DOUBTS_A_TURN = 64
+RETURNS_A_TURN = 250
+BURNS_A_TURN = 200
+REDRIVE_PAGE = 200
+CONTINUE_MARGIN_MS = 50
+
+
+class Recovery:
+    """Three loops: doubts, returns by the clock, pre-emptive burns and re-drive."""
+
+    def __init__(self, desk: Desk, lanes: Lanes, link: CoreLink, *, holder: UUID, scale: float) -> None:
+        self._desk = desk
+        self._lanes = lanes
+        self._link = link
+        self._holder = holder
+        self._scale = scale
+        self._recorder = Recorder(desk)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await asyncio.gather(
+            self._loop(self._doubts, "doubts"), self._loop(self._returns, "returns"), self._loop(self._burns, "burns")
+        )
+
+    async def _loop(self, turn: Callable[[], Awaitable[bool]], name: str) -> None:
+        while True:
+            pause_s = TURN_S
+            try:
+                if await turn():
+                    pause_s = 0.0
+            except StoreFault as fault:
+                log.warning("recovery of %s: the gateway's database does not answer: %s", name, fault)
+            except (NoAnswer, NotSent) as fault:
+                log.info("recovery of %s: the core does not answer: %s", name, fault)
+                pause_s = TURN_SILENT_S
+            await asyncio.sleep(clock.jitter(pause_s) if pause_s else 0)
+
+    async def _doubts(self) -> bool:
+        """Resolve a share of what is in doubt; True when there may be more."""
+        if not self._link.breaker.live(clock.monotonic_s()):
+            return False  # the session is the probe; nothing is taken over that cannot be asked about
+        if not self._link.redriven:
+            return await self._redrive()
+        taken = await self._take_over()
+        if not taken:
+            return await self._all_clear()
+        try:
+            await self._resolve(taken)
+        except (NoAnswer, NotSent):
+            self._link.breaker.silent(clock.monotonic_s())
+            await self._lanes.run(
+                lambda conn: queues.release(conn, [a.id for a in taken], self._holder, clock.now_ms()),
+                deadline_s=STORE_DEADLINE_S,
+            )
+            raise
+        return True
+
+    async def _take_over(self) -> list[OpenAttempt]:
+        now_ms = clock.now_ms()
+        return await self._lanes.run(
+            lambda conn: queues.take_over(
+                conn, holder=self._holder, now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=DOUBTS_A_TURN
+            ),
+            deadline_s=STORE_DEADLINE_S,
+        )
+
+    async def _all_clear(self) -> bool:
+        """Nothing can be taken over: fresh transfers may flow once nothing is left in doubt.
+
+        An open attempt whose lease still runs belongs to another live sender, unless we ourselves have
+        started or tripped less than a lease ago: then it may be an orphan, and is waited for.
+        """
+        breaker = self._link.breaker
+        if breaker.open or breaker.doubts:
+            count, oldest_ms = await self._lanes.run(queues.in_doubt, deadline_s=STORE_DEADLINE_S)
+            settled = clock.monotonic_s() - breaker.since_s > LEASE_MS / 1000
+            young = oldest_ms is not None and clock.now_ms() - oldest_ms < LEASE_MS
+            if count == 0 or (settled and young):
+                breaker.resolved(clock.monotonic_s())
+                self._link.wake.set()
+        return False
+
+    async def _resolve(self, taken: list[OpenAttempt]) -> None:
+        """Ask about all; what the core does not know is sent again, or burnt."""
+        known = await self._ask_first(taken)
+        now_ms = clock.now_ms()
+        left = [attempt for attempt in taken if attempt.id not in known]
+        burn = [a for a in left if a.recalled or now_ms >= a.valid_until_ms - CONTINUE_MARGIN_MS]
+        again = [a for a in left if a not in burn]
+        if burn:
+            await self._store(burn, await call(self._link.client.burn([a.id.hex for a in burn])))
+        if again:
+            await self._store(again, await call(self._link.client.instruct([instruction_for(a) for a in again])))
+
+    async def _ask_first(self, taken: list[OpenAttempt]) -> set[UUID]:
+        """The probe: an inquiry. Stored answers close attempts; `unknown` closes nothing."""
+        answers = await call(self._link.client.inquire([a.id.hex for a in taken]))
+        return await self._store(taken, answers)
+
+    async def _store(self, attempts: list[OpenAttempt], answers: Answers) -> set[UUID]:
+        """Record the answers that are evidence; the ids they were about."""
+        self._link.breaker.answered(clock.monotonic_s())
+        events, closed = [], set()
+        for attempt, answer in zip(attempts, answers.answers, strict=True):
+            event = answered(attempt, answer, answers.incarnation, self._scale) if answer.id == attempt.id.hex else None
+            if event is not None:
+                events.append(event)
+                closed.add(attempt.id)
+        await self._recorder.record(events)
+        return closed
+
+    async def _returns(self) -> bool:
+        """Return what has reached its instant unsent; asks nobody, needs our own database alone."""
+        now_ms = clock.now_ms()
+        due = await self._lanes.run(
+            lambda conn: queues.returns_due(conn, now_ms=now_ms, limit=RETURNS_A_TURN), deadline_s=STORE_DEADLINE_S
+        )
+        await self._recorder.record(Happened(key, ClockReturnDue(now_ms)) for key in due)
+        return len(due) >= RETURNS_A_TURN
+
+    async def _burns(self) -> bool:
+        """Burn the ids of transfers that went back unsent, now that the core can be reached."""
+        if not self._link.breaker.live(clock.monotonic_s()) or self._link.breaker.doubts:
+            return False
+        due = await self._lanes.run(lambda conn: queues.burns_due(conn, BURNS_A_TURN), deadline_s=STORE_DEADLINE_S)
+        for item in due:
+            await self._burn_unsent(item)
+        return len(due) >= BURNS_A_TURN
+
+    async def _burn_unsent(self, item: BurnDue) -> None:
+        numbers = range(1, item.last + 1)
+        ids = [attempt_id(item.bank, item.uetr, number).hex for number in numbers]
+        answers = await call(self._link.client.burn(ids))
+        for number, answer in zip(numbers, answers.answers, strict=True):
+            if answer.result in ("posted", "refused", "burnt"):
+                event = CoreAnswered(number, Outcome(answer.result), clock.now_ms())
+                evidence = Evidence(answers.incarnation, answer.slot, answer.seq, bytes.fromhex(answer.head))
+                await self._recorder.record([Happened(item.transfer, event, evidence)])
+
+    async def _redrive(self) -> bool:
+        """After a restore of the core: burn what is open, post again what we know as completed, then say so."""
+        incarnation = self._link.incarnation
+        after: UUID | None = None
+        while page := await self._posted_page(after):
+            answers = await call(self._link.client.instruct([instruction_for(a) for a in page], redrive=True))
+            lost = [a for a, answer in zip(page, answers.answers, strict=True) if answer.result != "posted"]
+            await self._note_lost(lost)
+            after = page[-1].id
+        while taken := await self._take_over():
+            await self._store(taken, await call(self._link.client.burn([a.id.hex for a in taken])))
+        await call(self._link.client.redriven(incarnation))
+        await self._lanes.run(
+            lambda conn: restores.note_redriven(conn, incarnation, clock.now_ms()), deadline_s=STORE_DEADLINE_S
+        )
+        return True
+
+    async def _posted_page(self, after: UUID | None) -> list[OpenAttempt]:
+        return await self._lanes.run(
+            lambda conn: restores.posted_attempts(conn, after=after, limit=REDRIVE_PAGE), deadline_s=STORE_DEADLINE_S
+        )
+
+    async def _note_lost(self, lost: list[OpenAttempt]) -> None:
+        """Credits that the restored core would not post again: a break each."""
+        await self._lanes.run(
+            lambda conn: restores.open_breaks(conn, lost, clock.now_ms()), deadline_s=STORE_DEADLINE_S
+        )

@@ -1,0 +1,192 @@
+"""Group commit: batches, deadlines, a full queue, lost replies executed again, a poisoned command alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from hakika.domain.reasons import InvariantBroken
+from hakika.services.flusher import Busy, Flusher
+from hakika.store.lane import NoAnswer, StoreFault
+
+LONG_S = 5.0
+
+
+class Work:
+    """Doubles its numbers; told to hold, to lose replies, or to choke on one command."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.lost_replies = 0
+        self.fault: type[StoreFault] = NoAnswer
+        self.poison: int | None = None
+
+    async def __call__(self, commands: list[int]) -> list[int]:
+        self.batches.append(commands)
+        await self.open.wait()
+        if self.lost_replies:
+            self.lost_replies -= 1
+            raise self.fault("lost")
+        if self.poison in commands:
+            raise ValueError(f"poison {self.poison}")
+        return [2 * number for number in commands]
+
+
+Build = Callable[..., Flusher[int, int]]
+
+
+@pytest.fixture
+async def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+async def build(work: Work) -> AsyncIterator[Build]:
+    built: list[Flusher[int, int]] = []
+
+    def make(batch_max: int = 100, queue_max: int = 1000, gather_s: float = 0.0) -> Flusher[int, int]:
+        flusher = Flusher(work, name="test", batch_max=batch_max, queue_max=queue_max, gather_s=gather_s)
+        flusher.start()
+        built.append(flusher)
+        return flusher
+
+    yield make
+    work.open.set()
+    for flusher in built:
+        await flusher.stop(drain_s=1.0)
+
+
+async def soon(*awaited: Awaitable[int]) -> list[asyncio.Task[int]]:
+    """The calls as tasks, begun in order."""
+    tasks = [asyncio.ensure_future(one) for one in awaited]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_each_caller_gets_its_own_result(build: Build) -> None:
+    flusher = build()
+    results = await asyncio.gather(*[flusher.submit(n, deadline_s=LONG_S) for n in range(50)])
+    assert results == [2 * n for n in range(50)]
+
+
+async def test_what_waits_goes_in_the_next_batch(work: Work, build: Build) -> None:
+    flusher = build(batch_max=4)
+    work.open.clear()
+    first = await soon(flusher.submit(1, deadline_s=LONG_S))
+    await asyncio.sleep(0.01)
+    rest = await soon(*[flusher.submit(n, deadline_s=LONG_S) for n in range(2, 8)])
+    work.open.set()
+    await asyncio.gather(*first, *rest)
+    assert work.batches == [[1], [2, 3, 4, 5], [6, 7]]
+
+
+async def test_gathering_waits_for_company(work: Work, build: Build) -> None:
+    flusher = build(gather_s=0.05)
+    first = await soon(flusher.submit(1, deadline_s=LONG_S))
+    await asyncio.sleep(0.01)
+    second = await soon(flusher.submit(2, deadline_s=LONG_S))
+    await asyncio.gather(*first, *second)
+    assert work.batches == [[1, 2]]
+
+
+async def test_a_full_queue_says_so_at_once(work: Work, build: Build) -> None:
+    flusher = build(queue_max=2)
+    work.open.clear()
+    taken = await soon(flusher.submit(1, deadline_s=LONG_S))
+    await asyncio.sleep(0.01)
+    taken += await soon(flusher.submit(2, deadline_s=LONG_S), flusher.submit(3, deadline_s=LONG_S))
+    with pytest.raises(Busy):
+        await flusher.submit(4, deadline_s=LONG_S)
+    work.open.set()
+    assert await asyncio.gather(*taken) == [2, 4, 6]
+
+
+async def test_no_caller_waits_past_its_deadline(work: Work, build: Build) -> None:
+    flusher = build()
+    work.open.clear()
+    with pytest.raises(NoAnswer):
+        await flusher.submit(1, deadline_s=0.05)
+
+
+async def test_a_command_nobody_waits_for_is_not_executed(work: Work, build: Build) -> None:
+    flusher = build()
+    work.open.clear()
+    first = await soon(flusher.submit(1, deadline_s=LONG_S))
+    await asyncio.sleep(0.01)
+    with pytest.raises(NoAnswer):
+        await flusher.submit(2, deadline_s=0.02)
+    (third,) = await soon(flusher.submit(3, deadline_s=LONG_S))
+    await asyncio.sleep(0)
+    third.cancel()
+    work.open.set()
+    assert await first[0] == 2
+    assert await flusher.submit(4, deadline_s=LONG_S) == 8
+    assert work.batches == [[1], [4]]
+
+
+@pytest.mark.parametrize("fault", [NoAnswer, StoreFault])
+async def test_a_lost_reply_is_settled_by_the_same_batch_again(
+    work: Work, build: Build, fault: type[StoreFault]
+) -> None:
+    flusher = build()
+    work.lost_replies, work.fault = 3, fault
+    both = await soon(*[flusher.submit(n, deadline_s=LONG_S) for n in (1, 2)])
+    assert await asyncio.gather(*both) == [2, 4]
+    assert work.batches == [[1, 2]] * 4
+
+
+async def test_a_store_that_never_answers_ends_with_the_deadlines(work: Work, build: Build) -> None:
+    flusher = build()
+    work.lost_replies = 10**6
+    both = await soon(*[flusher.submit(n, deadline_s=0.2) for n in (1, 2)])
+    outcomes = await asyncio.gather(*both, return_exceptions=True)
+    assert all(isinstance(outcome, NoAnswer) for outcome in outcomes)
+    await asyncio.sleep(0.6)
+    tries = len(work.batches)
+    await asyncio.sleep(0.3)
+    assert len(work.batches) == tries, "the batch is given up once nobody waits"
+
+
+async def test_a_poisoned_command_fails_alone(work: Work, build: Build) -> None:
+    flusher = build()
+    work.poison = 5
+    outcomes = await asyncio.gather(
+        *[flusher.submit(n, deadline_s=LONG_S) for n in range(10)], return_exceptions=True
+    )
+    assert isinstance(outcomes[5], ValueError)
+    assert [outcome for n, outcome in enumerate(outcomes) if n != 5] == [2 * n for n in range(10) if n != 5]
+
+
+async def test_too_few_results_are_a_bug() -> None:
+    async def short(commands: list[int]) -> list[int]:
+        return commands[1:]
+
+    flusher = Flusher(short, name="short", batch_max=10, queue_max=10)
+    flusher.start()
+    with pytest.raises(InvariantBroken):
+        await flusher.submit(1, deadline_s=LONG_S)
+    await flusher.stop()
+
+
+async def test_stop_executes_what_waits_and_takes_no_more(work: Work, build: Build) -> None:
+    flusher = build(batch_max=1)
+    work.open.clear()
+    taken = await soon(*[flusher.submit(n, deadline_s=LONG_S) for n in range(3)])
+    stopping = asyncio.create_task(flusher.stop())
+    await asyncio.sleep(0.01)
+    with pytest.raises(Busy):
+        await flusher.submit(9, deadline_s=LONG_S)
+    work.open.set()
+    await stopping
+    assert await asyncio.gather(*taken) == [0, 2, 4]
+
+
+async def test_stop_gives_up_after_its_own_limit(work: Work, build: Build) -> None:
+    flusher = build(batch_max=1)
+    work.open.clear()
+    taken = await soon(*[flusher.submit(n, deadline_s=LONG_S) for n in range(3)])
+    await flusher.stop(drain_s=0.05)
+    outcomes = await asyncio.gather(*taken, return_exceptions=True)
+    assert all(isinstance(outcome, NoAnswer) for outcome in outcomes)
