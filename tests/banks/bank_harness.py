@@ -13,7 +13,7 @@ import sqlite3
 import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -173,9 +173,7 @@ class ScriptedGateway:
     def acceptance(self, message: CreditTransferMessage, body: bytes, **changes: Any) -> tuple[bytes, str]:
         """The answer's body and the custody receipt over `body`; `changes` spoil the receipt."""
         tracking = {t.uetr: hashlib.sha256(t.uetr.bytes).hexdigest()[:22] for t in message.transfers}
-        items = tuple(
-            item(t, message.msg_id, TxStatus.RECEIVED, tracking=tracking[t.uetr]) for t in message.transfers
-        )
+        items = tuple(item(t, message.msg_id, TxStatus.RECEIVED, tracking=tracking[t.uetr]) for t in message.transfers)
         answer = writing.write_status_report(self.report(message.msg_id, items))
         now_ms = clock.now_ms()
         listed = [ReceiptTransfer(str(t.uetr), t.end_to_end_id, tracking[t.uetr]) for t in message.transfers]
@@ -206,9 +204,7 @@ class ScriptedGateway:
 
     def refusal(self, msg_id: str) -> Response:
         """A refusal that follows from the bytes: 400, GrpSts RJCT."""
-        report = self.report(
-            msg_id, (), group_status=TxStatus.REJECTED, group_reason="FF01", group_detail="Amt: rule"
-        )
+        report = self.report(msg_id, (), group_status=TxStatus.REJECTED, group_reason="FF01", group_detail="Amt: rule")
         return self.signed(400, writing.write_status_report(report))
 
     def completion(self, *uetrs: UUID) -> bytes:
@@ -239,7 +235,7 @@ class ScriptedGateway:
             detail=None,
             settlement_date="2023-07-27",
         )
-        body = writing.write_return(msgspec_free_replace(message, changes))
+        body = writing.write_return(replace(message, **changes))
         self.final[uetr] = body
         return body
 
@@ -248,12 +244,6 @@ class ScriptedGateway:
         if isinstance(self.quote, QuoteAnswer):
             return self.signed(200, msgspec.json.encode(self.quote), "application/json")
         return self.quote or Response(503)
-
-
-def msgspec_free_replace(message: PaymentReturn, changes: dict[str, Any]) -> PaymentReturn:
-    import dataclasses
-
-    return dataclasses.replace(message, **changes)
 
 
 def instant(at_ms: int) -> str:
@@ -359,9 +349,7 @@ class BankProcess:
     async def push(self, body: bytes) -> int:
         """One call of the gateway; the status."""
         headers = dict(self.gateway.signed(200, body).headers)
-        response = await self.client.post(
-            "/iso20022", content=body, headers={**headers, "content-type": XML}
-        )
+        response = await self.client.post("/iso20022", content=body, headers={**headers, "content-type": XML})
         return response.status_code
 
     async def state(self) -> dict[str, Any]:
@@ -370,6 +358,9 @@ class BankProcess:
 
     def books(self) -> "BooksSeen":
         return BooksSeen(self.books_file)
+
+
+StartBank = Callable[..., Awaitable[BankProcess]]
 
 
 class BooksSeen:

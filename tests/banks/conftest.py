@@ -1,13 +1,11 @@
 """Fixtures for the demo banks' tests: one scripted gateway and as many bank processes as a test starts."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bank_harness import BankProcess, Keys, ScriptedGateway
-
-StartBank = Callable[..., Awaitable[BankProcess]]
+from bank_harness import BankProcess, Keys, ScriptedGateway, StartBank
 
 
 @pytest.fixture(scope="session")

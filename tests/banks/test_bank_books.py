@@ -29,8 +29,8 @@ def compose(msg_id: str, at_ms: int, carried: Sequence[object]) -> bytes:
     return f"{msg_id}:{len(carried)}".encode()
 
 
-def acknowledge(return_id: str, uetr: str, booked: bool, rule: str | None) -> bytes:
-    return f"{return_id}:{booked}".encode()
+def acknowledge(statement: Statement, booked: bool, at_ms: int) -> bytes:
+    return f"{statement.said.return_id}:{booked}".encode()
 
 
 def order(number: int, **changes: object) -> Order:
@@ -100,9 +100,7 @@ class BooksUnderWords(RuleBasedStateMachine):
     def receipt(self, number: int, other: bool) -> None:
         uetr = str(UUID(int=number + 1))
         first = uetr not in self.held and self.ended.get(uetr) != "rejected"
-        step = self.say(
-            number, Said(Word.RECEIPT, f"m{number}", f"e{number}", receipt="other" if other else "same")
-        )
+        step = self.say(number, Said(Word.RECEIPT, f"m{number}", f"e{number}", receipt="other" if other else "same"))
         assert (step in (Step.ACCEPT, Step.KEEP)) is first
         if first:
             self.held.add(uetr)
@@ -169,9 +167,7 @@ class BooksUnderWords(RuleBasedStateMachine):
 
     @invariant()
     def transit_holds_what_has_not_ended(self) -> None:
-        open_minor = sum(
-            AMOUNTS[number] for number in range(TRANSFERS) if str(UUID(int=number + 1)) not in self.ended
-        )
+        open_minor = sum(AMOUNTS[number] for number in range(TRANSFERS) if str(UUID(int=number + 1)) not in self.ended)
         if self.conn.execute("SELECT count(*) FROM transfer").fetchone()[0]:
             assert balance(self.conn, "in_transit") == open_minor
 

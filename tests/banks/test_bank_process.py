@@ -1,16 +1,16 @@
 """A demo bank as a real process against a scripted gateway: debit, receipt, final word, and every wrong answer."""
 
 import asyncio
-import signal
+import html
+import re
 from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from bank_harness import BankProcess, ScriptedGateway, Scripted, item, until
-from conftest import StartBank
+from bank_harness import CONTROL_TOKEN, Scripted, ScriptedGateway, StartBank, item, until
 
 from hakika import clock
-from hakika.counterparties.door import Response, Silence
+from hakika.counterparties.door import Response
 from hakika.wire import jws
 from hakika.wire.bank_api import QuoteAnswer
 from hakika.wire.iso20022 import writing
@@ -26,9 +26,7 @@ def quote(answer: str = "now", **changes: object) -> QuoteAnswer:
     return QuoteAnswer(**{**values, "creditor_name": "Am*** W***", **changes})  # type: ignore[arg-type]
 
 
-async def test_a_transfer_is_debited_accepted_and_completed(
-    gateway: ScriptedGateway, start_bank: StartBank
-) -> None:
+async def test_a_transfer_is_debited_accepted_and_completed(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     bank = await start_bank()
     answer = await bank.pay("r1", language="sw")
     assert answer["result"] == "debited"
@@ -64,9 +62,7 @@ async def test_one_request_id_is_one_debit_even_in_sixteen_copies(
     assert bank.books().balance("customer:1") == OPENING_MINOR - 50_000
 
 
-async def test_a_signed_refusal_gives_the_money_back_once(
-    gateway: ScriptedGateway, start_bank: StartBank
-) -> None:
+async def test_a_signed_refusal_gives_the_money_back_once(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     async def refuse(message: CreditTransferMessage, body: bytes, nth: int) -> Scripted:
         return gateway.refusal(message.msg_id)
 
@@ -134,12 +130,8 @@ def wrong_answers(gateway: ScriptedGateway, message: CreditTransferMessage, body
         "page": Response(200, b"<html>Welcome to the captive portal</html>", "text/html"),
         "accepted page": Response(202, b"<html>Thank you</html>", "text/html"),
         "unsigned": Response(202, good, "application/xml", (("x-custody-receipt", receipt),)),
-        "forged": Response(
-            202, good, "application/xml", (("x-custody-receipt", receipt), ("x-jws-signature", forged))
-        ),
-        "stale": Response(
-            202, good, "application/xml", (("x-custody-receipt", receipt), ("x-jws-signature", stale))
-        ),
+        "forged": Response(202, good, "application/xml", (("x-custody-receipt", receipt), ("x-jws-signature", forged))),
+        "stale": Response(202, good, "application/xml", (("x-custody-receipt", receipt), ("x-jws-signature", stale))),
         "no receipt": gateway.signed(202, good),
         "other message": gateway.signed(202, other_body, x_custody_receipt=other_receipt),
         "receipt of other content": gateway.signed(202, good, x_custody_receipt=other_content),
@@ -231,9 +223,7 @@ async def test_the_bank_that_asks_first_debits_only_on_now(
     await until(lambda: bank.books().states() == {"r1": "accepted"}, "accepted")
 
 
-async def test_contradictions_are_recorded_and_move_nothing(
-    gateway: ScriptedGateway, start_bank: StartBank
-) -> None:
+async def test_contradictions_are_recorded_and_move_nothing(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     bank = await start_bank()
     uetrs = {name: UUID((await bank.pay(name))["uetr"]) for name in ("back", "done", "open", "other")}
     await until(lambda: set(uetrs.values()) <= set(gateway.custody), "custody")
@@ -255,15 +245,11 @@ async def test_contradictions_are_recorded_and_move_nothing(
     assert bank.books().rows("SELECT * FROM account ORDER BY name") == before
     assert (await bank.state())["contradictions"] == 7
     expected = {"RTR-back": True, "RTR-second": False, "RTR-done": False, "RTR-short": False}
-    await until(
-        lambda: gateway.acknowledged == {**expected, "RTR-unknown": False}, "refused returns are answered"
-    )
+    await until(lambda: gateway.acknowledged == {**expected, "RTR-unknown": False}, "refused returns are answered")
     assert bank.books().states()["open"] == "accepted"
 
 
-async def test_what_is_not_signed_or_not_readable_is_refused(
-    gateway: ScriptedGateway, start_bank: StartBank
-) -> None:
+async def test_what_is_not_signed_or_not_readable_is_refused(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     bank = await start_bank()
     uetr = UUID((await bank.pay("r1"))["uetr"])
     await until(lambda: uetr in gateway.custody, "custody")
@@ -286,24 +272,18 @@ async def test_pending_is_recorded_only(gateway: ScriptedGateway, start_bank: St
     assert bank.books().balance("in_transit") == 50_000
 
 
-async def test_inquiries_find_the_end_and_obey_the_leash(
-    gateway: ScriptedGateway, start_bank: StartBank
-) -> None:
+async def test_inquiries_find_the_end_and_obey_the_leash(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     bank = await start_bank(poll_after_s=0.2)
     done, back = [UUID((await bank.pay(name))["uetr"]) for name in ("done", "back")]
     await until(lambda: {done, back} <= set(gateway.custody), "custody")
     gateway.inquiry_answers = [Response(404), Response(429, headers=(("retry-after", "1"),))]
     gateway.completion(done)
     gateway.money_back(back, "RTR-1")
-    await until(
-        lambda: bank.books().states() == {"done": "completed", "back": "returned"}, "ends found by asking"
-    )
+    await until(lambda: bank.books().states() == {"done": "completed", "back": "returned"}, "ends found by asking")
     await until(lambda: gateway.acknowledged == {"RTR-1": True}, "acknowledged")
 
 
-async def test_several_transfers_travel_in_one_message(
-    gateway: ScriptedGateway, start_bank: StartBank
-) -> None:
+async def test_several_transfers_travel_in_one_message(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     bank = await start_bank(transfers_per_message=10, gather_ms=300)
     answers = await asyncio.gather(*(bank.pay(f"r{number}", customer=1 + number % 3) for number in range(10)))
     await until(lambda: len(gateway.custody) == 10, "custody")
@@ -323,7 +303,7 @@ async def test_a_thousand_final_words_are_one_commit(gateway: ScriptedGateway, s
             return UUID((await bank.pay(f"r{number}", customer=1 + number % 5))["uetr"])
 
     uetrs = await asyncio.gather(*(pay(number) for number in range(1000)))
-    await until(lambda: (set(bank.books().states().values()) == {"accepted"}), "accepted")
+    await until(lambda: set(bank.books().states().values()) == {"accepted"}, "accepted")
     body = gateway.completion(*uetrs)
     await bank.command(crash_at="before_final_commit")
     with pytest.raises(Exception, match=r".*"):
@@ -345,30 +325,68 @@ async def test_customers_are_written_to_when_they_wait(gateway: ScriptedGateway,
     assert kinds == [(1, "held"), (1, "arrived")]
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"creditor_msisdn": "+254712345678"}, "creditor_msisdn"),
-        ({"creditor_msisdn": "٢٥٤٧١٢٣٤٥٦٧٨"}, "creditor_msisdn"),
-        ({"creditor_name": " "}, "creditor_name"),
-        ({"creditor_name": "A\x00B"}, "creditor_name"),
-        ({"creditor_name": "x" * 141}, "creditor_name"),
-        ({"amount_minor": 0}, "amount_minor"),
-        ({"amount_minor": -5}, "amount_minor"),
-        ({"amount_minor": 10**15 + 1}, "amount_minor"),
-        ({"amount_minor": 1.5}, "amount_minor"),
-        ({"amount_minor": "100"}, "amount_minor"),
-        ({"currency": "USD"}, "currency"),
-        ({"language": "de"}, "language"),
-        ({"request_id": ""}, "request_id"),
-        ({"request_id": "a b"}, "request_id"),
-        ({"more": 1}, "more"),
-    ],
-)
-@pytest.mark.parametrize("nothing", [None])
-async def test_a_bad_order_is_refused_by_field(
-    bank_for_orders: BankProcess, changes: dict[str, object], field: str, nothing: None
-) -> None:
-    answer = await bank_for_orders.pay(**{"request_id": "r1", **changes})  # type: ignore[arg-type]
-    assert (answer["status"], answer["field"]) == (400, field), answer
-    assert bank_for_orders.books().states() == {}
+BAD_ORDERS: list[tuple[dict[str, object], str]] = [
+    ({"creditor_msisdn": "+254712345678"}, "creditor_msisdn"),
+    ({"creditor_msisdn": "٢٥٤٧١٢٣٤٥٦٧٨"}, "creditor_msisdn"),
+    ({"creditor_name": " "}, "creditor_name"),
+    ({"creditor_name": "A\x00B"}, "creditor_name"),
+    ({"creditor_name": "x" * 141}, "creditor_name"),
+    ({"amount_minor": 0}, "amount_minor"),
+    ({"amount_minor": -5}, "amount_minor"),
+    ({"amount_minor": 10**15 + 1}, "amount_minor"),
+    ({"amount_minor": 1.5}, "amount_minor"),
+    ({"amount_minor": "100"}, "amount_minor"),
+    ({"currency": "USD"}, "currency"),
+    ({"language": "de"}, "language"),
+    ({"request_id": ""}, "request_id"),
+    ({"request_id": "a b"}, "request_id"),
+    ({"more": 1}, "more"),
+]
+
+
+async def test_a_bad_order_or_command_is_refused_by_field(gateway: ScriptedGateway, start_bank: StartBank) -> None:
+    bank = await start_bank()
+    for changes, field in BAD_ORDERS:
+        answer = await bank.pay(**{"request_id": "r1", **changes})  # type: ignore[arg-type]
+        assert (answer["status"], answer["field"]) == (400, field), answer
+    assert (await bank.pay("r1", customer=99))["status"] == 404
+    assert (await bank.pay("r1", amount_minor=OPENING_MINOR + 1))["reason"] == "insufficient_funds"
+    assert bank.books().states() == {}
+
+    without_token = await bank.client.post("/control", json={"faults": {}})
+    assert without_token.status_code == 401
+    token = {"authorization": f"Bearer {CONTROL_TOKEN}"}
+    for faults, field in (
+        ({"crash_at": "nowhere"}, "faults.crash_at"),
+        ({"lose_answers": 2}, "faults.lose_answers"),
+        ({"late_answers_ms": {"count": 1}}, "faults.late_answers_ms"),
+        ({"rain": 1}, "rain"),
+    ):
+        refused = await bank.client.post("/control", json={"faults": faults}, headers=token)
+        assert (refused.status_code, refused.json()["field"]) == (400, field), refused.text
+
+
+async def test_the_page_asks_before_it_debits(gateway: ScriptedGateway, start_bank: StartBank) -> None:
+    gateway.quote = quote(creditor_name="A*** <W***>", fee_minor=500)
+    bank = await start_bank(style="asks_first", name="Bahari & Co")
+    home = await bank.client.get("/")
+    assert home.status_code == 200 and "Bahari &amp; Co" in home.text and "<script" not in home.text
+    assert "style-src 'sha256-" in home.headers["content-security-policy"]
+    typed = {"customer": "1", "msisdn": "0712 345 678", "amount": "1,500.50"}
+    question = await bank.client.post("/send", data=typed)
+    assert "KES 1,500.50" in question.text and "A*** &lt;W***&gt;" in question.text and "0712 345 678" in question.text
+    assert bank.books().states() == {}
+    hidden = dict(re.findall(r'name="([a-z_]+)" value="([^"]*)"', question.text))
+    hidden = {name: html.unescape(value) for name, value in hidden.items()}
+    elsewhere = await bank.client.post("/send/confirm", data=hidden, headers={"origin": "https://evil.example"})
+    assert elsewhere.status_code == 400 and bank.books().states() == {}
+    for _ in range(2):
+        assert (await bank.client.post("/send/confirm", data=hidden)).status_code == 303
+    assert bank.books().rows("SELECT amount_minor FROM transfer") == [(150_050,)]
+    await until(lambda: "accepted" in bank.books().states().values(), "accepted")
+    assert f"{gateway.url}/t/" in (await bank.client.get("/")).text
+    wrong = await bank.client.post("/send", data={**typed, "amount": "<b>1e3</b>"})
+    assert wrong.status_code == 400 and "&lt;b&gt;1e3" in wrong.text
+    gateway.quote = quote("held", final_by_ms=clock.now_ms())
+    held = await bank.client.post("/send", data=typed)
+    assert "Yes, send" not in held.text and "stays in your account" in held.text

@@ -426,3 +426,30 @@ def count(server: EmbeddedPostgres, query: str, value: object) -> int:
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_no_call_outlives_its_deadline_in_a_storm(database: RoleAccess) -> None:
+    """R10: the peer changes its mind all the time; the slowest call past its deadline is printed."""
+    dice = clock.seeded(7)
+    over: list[float] = []
+    answers = {True: 0, False: 0}
+    async with Proxy(database.owner_url) as proxy:
+        lanes = Lanes(proxy.url, size=3, name="tests weather")
+
+        async def call(number: int) -> None:
+            deadline_s = 0.02 + dice.random() * 0.2
+            took_s, error = await elapsed(lanes.run(inserting(number), deadline_s=deadline_s))
+            assert error is None or isinstance(error, StoreFault), error
+            over.append(took_s - deadline_s)
+            answers[error is None] += 1
+
+        modes: list[Mode] = ["pass", "swallow", "withhold", "stall", "refuse"]
+        for turn in range(40):
+            proxy.mode = modes[turn % 2 * dice.randrange(len(modes))]
+            await asyncio.gather(*(call(turn * 8 + each) for each in range(8)))
+        proxy.mode = "pass"
+        assert await lanes.run(backend, deadline_s=5)
+        await lanes.close()
+    print(f"slowest call: {max(over):.3f} s past its deadline; answered or not: {answers}")
+    assert max(over) < LATE_S
+    assert min(answers.values()) > 10

@@ -140,7 +140,7 @@ class BankChannel:
         if named and await self._acts.any_known(bank.id, refused.uetrs, refused.msg_id):
             rule = f"{refused.rule}; an id of this message is in custody already: ask by pacs.028"
             return self._reject(409, "id_conflict", refused.field, rule, reference=refused.msg_id)
-        if not about_credit:
+        if not about_credit or not refused.ids_complete:
             return self._reject(400, "refused", refused.field, refused.rule, reference=refused.msg_id)
         report = StatusReport(
             msg_id=clock.new_id().hex,

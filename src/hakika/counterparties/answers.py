@@ -57,7 +57,7 @@ def of_return(message: PaymentReturn) -> Statement:
         amount_minor=message.amount_minor,
         currency=message.currency,
     )
-    return Statement(str(message.uetr), said, reason=message.reason)
+    return Statement(str(message.uetr), said, reason=message.reason, message_id=message.msg_id)
 
 
 def _of_item(item: StatusItem) -> Statement:
@@ -107,7 +107,10 @@ def of_refusal(sent: Sent, report: StatusReport) -> list[Statement]:
 
 
 def _bound(sent: Sent, report: StatusReport) -> None:
-    if report.original_msg_id != sent.msg_id:
+    named = {item.original_msg_id for item in report.items}
+    if report.original_msg_id is not None:
+        named.add(report.original_msg_id)
+    if named != {sent.msg_id}:
         raise NotAnAnswer("the answer names the message that was sent")
 
 

@@ -76,6 +76,7 @@ class Statement:
     reason: str | None = None
     tracking: str | None = None
     deadline_ms: int | None = None
+    message_id: str = ""  # of the pacs.004 that says it
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Applied:
     to_send: list[int] = field(default_factory=list)
 
 
-Acknowledge = Callable[[str, str, bool, str | None], bytes]  # return id, UETR, booked, reason -> pacs.002
+Acknowledge = Callable[[Statement, bool, int], bytes]  # what was said, whether it was booked, when -> pacs.002
 
 
 # --- debits
@@ -322,7 +323,7 @@ def _acknowledgement(
         return None  # this return id was booked with other content; its acknowledgement stands
     known = conn.execute("SELECT id FROM outbox WHERE kind = 'acknowledgement' AND key = ?", (return_id,)).fetchone()
     if known is None:
-        body = acknowledge(return_id, statement.uetr, not refused, decision.rule if refused else None)
+        body = acknowledge(statement, not refused, at_ms)
         return _put_in_outbox(conn, "acknowledgement", return_id, body, at_ms)
     conn.execute("UPDATE outbox SET answered_ms = NULL WHERE id = ?", (known["id"],))
     return int(known["id"])

@@ -6,7 +6,6 @@ by a pacs.002 of its own. Only what cannot be verified or read is refused.
 """
 
 import asyncio
-import re
 from dataclasses import dataclass
 
 from hakika.counterparties import answers
@@ -16,11 +15,10 @@ from hakika.counterparties.door import Request, Response, Silence, problem
 from hakika.counterparties.faults import Faults
 from hakika.counterparties.gateway import SIGNATURE, Gateway
 from hakika.counterparties.sender import Sender
-from hakika.wire.iso20022 import reading
+from hakika.wire.iso20022 import reading_bank
+from hakika.wire.iso20022.messages import CancellationStatus, PaymentReturn, StatusReport
 from hakika.wire.jws import SignatureRefused
 
-HEAD_BYTES = 600
-NAMESPACE = re.compile(rb"urn:iso:std:iso:20022:tech:xsd:([a-z]{4}\.[0-9]{3}\.[0-9]{3}\.[0-9]{2})")
 RETRY_AFTER_S = 1
 
 
@@ -35,21 +33,19 @@ class MessageUnread(Exception):
 
 def read_statements(body: bytes) -> list[Statement]:
     """What a verified message says about transfers; none for a camt.029. MessageUnread names field and rule."""
-    named = NAMESPACE.search(body[:HEAD_BYTES])
-    name = named.group(1).decode() if named else ""
     try:
-        match name[:8]:
-            case "pacs.002":
-                return answers.of_report(reading.read_status_report(body))
-            case "pacs.004":
-                return [answers.of_return(reading.read_return(body))]
-            case "camt.029":
-                reading.read_cancellation_status(body)
-                return []
-            case _:
-                raise MessageUnread("Document", "pacs.002, pacs.004 or camt.029")
-    except reading.MessageRefused as error:
+        message = reading_bank.read_answer(body)
+    except reading_bank.MessageRefused as error:
         raise MessageUnread(error.field, error.rule) from error
+    match message:
+        case StatusReport():
+            return answers.of_report(message)
+        case PaymentReturn():
+            return [answers.of_return(message)]
+        case CancellationStatus():
+            return []
+        case _:
+            raise MessageUnread("Document", "pacs.002, pacs.004 or camt.029")
 
 
 @dataclass(frozen=True, slots=True)

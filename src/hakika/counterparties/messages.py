@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from hakika import clock
-from hakika.counterparties.bookings import Order
+from hakika.counterparties.bookings import Order, Statement
 from hakika.wire.iso20022 import writing
 from hakika.wire.iso20022.messages import (
     CreditTransfer,
@@ -26,12 +26,15 @@ def instruction_body(msg_id: str, created_ms: int, carried: Sequence[tuple[Order
     return writing.write_credit_transfer(CreditTransferMessage(msg_id, created_ms, transfers))
 
 
-def acknowledgement_body(return_id: str, uetr: str, booked: bool, rule: str | None) -> bytes:
+def acknowledgement_body(statement: Statement, booked: bool, at_ms: int) -> bytes:
     """The pacs.002 on a pacs.004: booked to the customer, or refused because it contradicts our books."""
-    item = ReturnAcknowledged(return_id, UUID(uetr), booked, None if booked else REFUSED_REASON)
-    return writing.write_return_acknowledgement(ReturnAcknowledgement(clock.new_id().hex, (item,)))
+    return_id = statement.said.return_id or ""
+    item = ReturnAcknowledged(return_id, UUID(statement.uetr), booked, None if booked else REFUSED_REASON)
+    message = ReturnAcknowledgement(clock.new_id().hex, (item,))
+    return writing.write_return_acknowledgement(message, created_ms=at_ms, return_msg_id=statement.message_id)
 
 
 def inquiry_body(uetr: str, original_msg_id: str, end_to_end_id: str) -> bytes:
     """A pacs.028 about one transfer, under a message id of its own."""
-    return writing.write_inquiry(StatusInquiry(clock.new_id().hex, UUID(uetr), original_msg_id, end_to_end_id))
+    inquiry = StatusInquiry(clock.new_id().hex, UUID(uetr), original_msg_id, end_to_end_id)
+    return writing.write_inquiry(inquiry, created_ms=clock.now_ms())

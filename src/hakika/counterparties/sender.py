@@ -24,7 +24,7 @@ from hakika.counterparties.gateway import XML, Answer, Gateway, NoAnswer
 from hakika.counterparties.messages import acknowledgement_body
 from hakika.counterparties.rules import Word
 from hakika.counterparties.window import Window, backoff_s
-from hakika.wire.iso20022 import reading
+from hakika.wire.iso20022 import reading_bank
 from hakika.wire.jws import SignatureRefused
 
 log = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ class Sender:
             return True
         try:
             evidence, statements = self._read(row, answer)
-        except (SignatureRefused, reading.MessageRefused, NotAnAnswer) as error:
+        except (SignatureRefused, reading_bank.MessageRefused, NotAnAnswer) as error:
             return self._nothing(row, str(error))
         kind = "accept" if any(s.said.word is Word.RECEIPT for s in statements) else "reject"
         await self.book(kind, evidence, statements, row.id)
@@ -215,7 +215,7 @@ class Sender:
         if answer.status not in (202, 400):
             raise NotAnAnswer(f"status {answer.status} is no answer about a transfer")
         evidence = self._gateway.verified(answer.body, answer.signature)
-        report = reading.read_status_report(answer.body)
+        report = reading_bank.read_status_report(answer.body)
         sent = Sent(self._bank, row.key, row.body, row.uetrs)
         if answer.status == 400:
             return evidence, answers.of_refusal(sent, report)

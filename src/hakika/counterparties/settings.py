@@ -58,6 +58,12 @@ class BankSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return (self.public_url or self.gateway_url).rstrip("/")
 
 
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError("a path is a text that is not empty")
+
+
 _POSITIVE = (
     "scale",
     "customers",
@@ -80,7 +86,7 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> BankSettin
         if value is not None:
             content[field.name] = value
     try:
-        settings = msgspec.convert(content, BankSettings, strict=False)
+        settings = msgspec.convert(content, BankSettings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsRefused(f"{file}: {error}") from error
     _check(file, settings)

@@ -42,7 +42,8 @@ class Child:
         self._extra = dict(extra or {})
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
-        self._wanted = False
+        self._unwanted = asyncio.Event()
+        self._unwanted.set()
         self._may_run = asyncio.Event()
         self._may_run.set()
         self.starts = 0
@@ -56,13 +57,13 @@ class Child:
 
     async def start(self) -> None:
         """Start it and keep it running until `stop`."""
-        self._wanted = True
+        self._unwanted.clear()
         await self._spawn()
         self._task = asyncio.create_task(self._watch(), name=f"watch {self.name}")
 
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL; it is not started again."""
-        self._wanted = False
+        self._unwanted.set()
         self._may_run.set()
         process = self._process
         if process is not None and process.returncode is None:
@@ -124,16 +125,16 @@ class Child:
 
     async def _watch(self) -> None:
         pause_s = PAUSE_FIRST_S
-        while self._wanted and self._process is not None:
+        while not self._unwanted.is_set() and self._process is not None:
             code = await self._process.wait()
-            if not self._wanted:
+            if self._unwanted.is_set():
                 return
             young = clock.monotonic_s() - self.began_s < YOUNG_S
             log.warning("%s ended (%s), starting it again", self.name, code)
             pause_s = min(pause_s * 2, PAUSE_MAX_S) if young and self.starts > 1 else PAUSE_FIRST_S
             await asyncio.sleep(pause_s)
             await self._may_run.wait()
-            if not self._wanted:
+            if self._unwanted.is_set():
                 return
             try:
                 await self._spawn()
@@ -152,35 +153,38 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def began(pid: int) -> str | None:
-    """When a process began, in the kernel's own ticks since boot; None when there is no such process."""
+    """When a living process began, in the kernel's own ticks since boot; None when there is no such process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text("utf-8")
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
     except OSError:
         return None
-    return text.rpartition(")")[2].split()[19]
+    return None if fields[0] == "Z" else fields[19]
 
 
 async def clear_left_over(log_folder: Path) -> list[str]:
-    """End children that a killed supervisor left behind; their names. A pid that a stranger has now is spared."""
-    ended = []
-    for file in sorted(log_folder.glob("*.pid")):
-        try:
+    """End children that a killed supervisor left behind; their names. A pid that a stranger has now is spared.
+
+    SIGKILL at once: such a child has no supervisor, and everything it owes is in its database.
+    """
+    left = await asyncio.to_thread(_left_over, log_folder)
+    for pid, _ in left.values():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(KILLED_S):
+            while any(began(pid) == since for pid, since in left.values()):  # noqa: ASYNC110 - not our children
+                await asyncio.sleep(0.02)
+    return sorted(left)
+
+
+def _left_over(log_folder: Path) -> dict[str, tuple[int, str]]:
+    """Living processes that the files beside the logs name; the files are removed."""
+    left: dict[str, tuple[int, str]] = {}
+    for file in log_folder.glob("*.pid"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             note = json.loads(file.read_text("utf-8"))
             pid, since = int(note["pid"]), note["began"]
-        except (OSError, ValueError, KeyError, TypeError):
-            file.unlink(missing_ok=True)
-            continue
-        if since is not None and began(pid) == since:
-            await _end(pid, since)
-            ended.append(file.stem)
+            if since is not None and began(pid) == since:
+                left[file.stem] = (pid, since)
         file.unlink(missing_ok=True)
-    return ended
-
-
-async def _end(pid: int, since: str) -> None:
-    """SIGKILL: such a child has no supervisor, and everything it owes is in its database."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    ends_s = clock.monotonic_s() + KILLED_S
-    while began(pid) == since and clock.monotonic_s() < ends_s:
-        await asyncio.sleep(0.02)
+    return left

@@ -334,7 +334,6 @@ ALTER TABLE bank_position ENABLE ALWAYS TRIGGER bank_position_stays;
 
 -- Least privilege: the application adds rows, and changes balances, a wallet's status and one date.
 
-REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 GRANT SELECT ON incarnation, account, wallet, wallet_account, bank_position, writer_slot, batch, entry, anchor
     TO hakika_core_app, hakika_core_reader;
 GRANT INSERT ON account, wallet, wallet_account, bank_position, batch, entry, anchor TO hakika_core_app;

@@ -27,7 +27,6 @@ _TWO_DIGITS = frozenset(
         *(60, 61, 62, 63, 64, 65, 66, 81, 82, 84, 86, 90, 91, 92, 93, 94, 95, 98),
     )
 )
-)
 
 
 def read_instant(text: str, field: str) -> int:

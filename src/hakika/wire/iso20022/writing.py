@@ -33,6 +33,7 @@ RETURN_MESSAGE = "pacs.004.001.09"
 NOT_PROVIDED = "NOTPROVIDED"
 DETAIL_LINE_CHARACTERS = 105  # Max105Text
 DETAIL_LINES_MAX = 10
+ID_CHARACTERS = 35  # Max35Text
 REJECT_TEXT_CHARACTERS = 350  # Max350Text
 
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -111,12 +112,12 @@ def write_return_acknowledgement(
 def write_reject(message: MessageReject) -> bytes:
     """admi.002.001.01: the message was not taken; no word about any transfer."""
     reason = (
-        _element("RjctgPtyRsn", message.reason)
+        _element("RjctgPtyRsn", _cut(message.reason, ID_CHARACTERS))
         + _element("RjctnDtTm", instant_text(message.rejected_ms))
         + _element("ErrLctn", _cut(message.location, REJECT_TEXT_CHARACTERS))
         + _element("RsnDesc", _cut(message.description, REJECT_TEXT_CHARACTERS))
     )
-    reference = _wrapped("RltdRef", _element("Ref", message.reference))
+    reference = _wrapped("RltdRef", _element("Ref", _cut(message.reference, ID_CHARACTERS)))
     return _document("admi.002.001.01", "admi.002.001.01", reference + _wrapped("Rsn", reason))
 
 
@@ -280,5 +281,5 @@ def _escaped(text: str) -> str:
 
 
 def _document(name: str, root: str, inner: str) -> bytes:
-    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="{NAMESPACE}{name}"><{root}>{inner}</{root}></Document>\n'
-    return text.encode("utf-8")
+    document = f'<Document xmlns="{NAMESPACE}{name}"><{root}>{inner}</{root}></Document>'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{document}\n'.encode()
