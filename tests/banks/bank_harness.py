@@ -217,14 +217,14 @@ class ScriptedGateway:
         self.final.update(dict.fromkeys(uetrs, body))
         return body
 
-    def money_back(self, uetr: UUID, return_id: str | None = None, **changes: Any) -> bytes:
+    def money_back(self, of: UUID, return_id: str | None = None, **changes: Any) -> bytes:
         """A pacs.004."""
-        transfer, msg_id = self.custody[uetr]
+        transfer, msg_id = self.custody[of]
         message = PaymentReturn(
             msg_id=clock.new_id().hex,
             created_ms=clock.now_ms(),
             return_id=return_id or clock.new_id().hex,
-            uetr=uetr,
+            uetr=of,
             original_msg_id=msg_id,
             end_to_end_id=transfer.end_to_end_id,
             instruction_id=None,
@@ -236,7 +236,7 @@ class ScriptedGateway:
             settlement_date="2023-07-27",
         )
         body = writing.write_return(replace(message, **changes))
-        self.final[uetr] = body
+        self.final[of] = body
         return body
 
     async def on_quote(self, request: Request) -> Response | Silence:
@@ -382,7 +382,7 @@ class BooksSeen:
 
     def states(self) -> dict[str, str]:
         """State by request id."""
-        return dict(self.rows("SELECT request_id, state FROM transfer"))  # type: ignore[arg-type]
+        return dict(self.rows("SELECT request_id, state FROM transfer"))
 
     def uetr(self, request_id: str) -> UUID:
         return UUID(self.rows("SELECT uetr FROM transfer WHERE request_id = ?", request_id)[0][0])

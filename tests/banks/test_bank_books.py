@@ -206,7 +206,7 @@ class BooksUnderWords(RuleBasedStateMachine):
 
 TestBooksUnderWords = BooksUnderWords.TestCase
 TestBooksUnderWords.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=250, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -15,27 +15,26 @@ async def all_accepted(bank: object, count: int) -> None:
     await until(lambda: list(books.states().values()) == ["accepted"] * count, "all accepted")
 
 
-@pytest.mark.process
-@pytest.mark.parametrize(
-    "faults",
-    [
-        {"lose_answers": {"count": 2}},
-        {"late_answers_ms": {"ms": 400, "count": 3}},
-        {"send_twice": 1.0},
-        {"lose_answers": 0.4, "send_twice": 0.5, "late_answers_ms": {"ms": 50, "probability": 0.5}},
-    ],
-    ids=["lost", "late", "twice", "all"],
+SENDING_FAULTS: tuple[dict[str, object], ...] = (
+    {"lose_answers": {"count": 2}},
+    {"late_answers_ms": {"ms": 400, "count": 3}},
+    {"send_twice": 1.0},
+    {"lose_answers": 0.4, "send_twice": 0.5, "late_answers_ms": {"ms": 50, "probability": 0.5}},
 )
-async def test_answers_lost_late_or_doubled(
-    gateway: ScriptedGateway, start_bank: StartBank, faults: dict[str, object]
-) -> None:
+
+
+@pytest.mark.process
+async def test_answers_lost_late_or_doubled(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     bank = await start_bank()
-    await bank.command(**faults)
-    for number in range(6):
-        await bank.pay(f"r{number}", amount_minor=1000)
-    await all_accepted(bank, 6)
-    assert sum(gateway.sendings.values()) > 6 and len(gateway.bodies) == 6
-    assert bank.books().balance("in_transit") == 6000
+    for round_number, faults in enumerate(SENDING_FAULTS):
+        await bank.command(**faults)
+        before = sum(gateway.sendings.values())
+        for number in range(6):
+            await bank.pay(f"r{round_number}-{number}", amount_minor=1000)
+        await all_accepted(bank, 6 * (round_number + 1))
+        assert sum(gateway.sendings.values()) - before > 6, faults
+    assert len(gateway.bodies) == 24
+    assert bank.books().balance("in_transit") == 24_000
     assert bank.books().rows("SELECT * FROM contradiction") == []
 
 

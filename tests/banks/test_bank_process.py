@@ -40,6 +40,8 @@ async def test_a_transfer_is_debited_accepted_and_completed(gateway: ScriptedGat
     assert seen["tracking_url"] == f"{gateway.url}/t/{seen['tracking']}"
     assert seen["receipt"] == gateway.answers[msg_id][1]
     assert seen["deadline_ms"] > seen["accepted_ms"]
+    assert gateway.sendings == {msg_id: 1}
+    assert books.rows("SELECT * FROM outbox WHERE answered_ms IS NULL") == []
     assert (books.balance("customer:1"), books.balance("in_transit")) == (OPENING_MINOR - 50_000, 50_000)
 
     body = gateway.completion(uetr)
@@ -110,34 +112,45 @@ async def test_a_return_is_booked_once_and_acknowledged_until_taken(
     assert bank.books().balance("customer:1") == OPENING_MINOR
 
 
+WRONG_ANSWERS = 24
+
+
 def wrong_answers(gateway: ScriptedGateway, message: CreditTransferMessage, body: bytes) -> dict[str, Response]:
-    """Everything that may come back in place of an answer."""
+    """Everything that may come back in place of an answer; each breaks one rule alone."""
     good, receipt = gateway.acceptance(message, body)
+    with_receipt = (("x-custody-receipt", receipt),)
     (transfer,) = message.transfers
-    other = replace(message, msg_id="another-message")
-    other_body, other_receipt = gateway.acceptance(other, body)
     stranger, _ = jws.new_key_pair()
-    forged = jws.sign_detached(good, stranger, "gateway-1", clock.now_ms() // 1000)
-    stale = jws.sign_detached(good, gateway.keys.gateway[0], "gateway-1", clock.now_ms() // 1000 - 3600)
-    other_content = gateway.acceptance(message, b"other bytes")[1]
-    twice = item(transfer, message.msg_id, TxStatus.RECEIVED)
-    doubled = writing.write_status_report(gateway.report(message.msg_id, (twice, twice)))
+    now_s = clock.now_ms() // 1000
+    forged = jws.sign_detached(good, stranger, "gateway-1", now_s)
+    stale = jws.sign_detached(good, gateway.keys.gateway[0], "gateway-1", now_s - 3600)
+    received = item(transfer, message.msg_id, TxStatus.RECEIVED)
+    doubled = writing.write_status_report(gateway.report(message.msg_id, (received, received)))
+
+    def spoilt(**changes: object) -> Response:
+        answer, spoilt_receipt = gateway.acceptance(message, body, **changes)
+        return gateway.signed(202, answer, x_custody_receipt=spoilt_receipt)
+
+    def whole(status: int) -> Response:
+        return gateway.signed(status, good, x_custody_receipt=receipt)
+
+    other_body, other_receipt = gateway.acceptance(replace(message, msg_id="another-message"), body)
     return {
-        "401": Response(401),
-        "404": gateway.signed(404, good),
-        "409": Response(409),
-        "413": Response(413),
+        **{str(status): whole(status) for status in (200, 401, 404, 409, 413)},
         "page": Response(200, b"<html>Welcome to the captive portal</html>", "text/html"),
         "accepted page": Response(202, b"<html>Thank you</html>", "text/html"),
-        "unsigned": Response(202, good, "application/xml", (("x-custody-receipt", receipt),)),
-        "forged": Response(202, good, "application/xml", (("x-custody-receipt", receipt), ("x-jws-signature", forged))),
-        "stale": Response(202, good, "application/xml", (("x-custody-receipt", receipt), ("x-jws-signature", stale))),
+        "unsigned": Response(202, good, "application/xml", with_receipt),
+        "forged": Response(202, good, "application/xml", (*with_receipt, ("x-jws-signature", forged))),
+        "stale": Response(202, good, "application/xml", (*with_receipt, ("x-jws-signature", stale))),
         "no receipt": gateway.signed(202, good),
         "other message": gateway.signed(202, other_body, x_custody_receipt=other_receipt),
-        "receipt of other content": gateway.signed(202, good, x_custody_receipt=other_content),
-        "receipt of other bank": gateway.signed(
-            202, good, x_custody_receipt=gateway.acceptance(message, body, bank="bank-a")[1]
-        ),
+        "receipt of other content": spoilt(message_sha256="0" * 64),
+        "receipt of other bank": spoilt(bank="bank-a"),
+        "receipt of other message": spoilt(msg_id="another-message"),
+        "receipt of other count": spoilt(count=2),
+        "receipt of other transfers": spoilt(transfers=[]),
+        "receipt of other answer": spoilt(body_sha256="0" * 64),
+        "receipt without deadline": spoilt(deadline="soon"),
         "doubled": gateway.signed(202, doubled, x_custody_receipt=receipt),
         "refusal of another": gateway.refusal("another-message"),
         "refusal of nothing": gateway.refusal("NOTPROVIDED"),
@@ -161,13 +174,13 @@ async def test_what_is_not_an_answer_is_none(gateway: ScriptedGateway, start_ban
 
     gateway.script = first_wrong
     bank = await start_bank()
-    for number in range(18):
+    for number in range(WRONG_ANSWERS):
         await bank.pay(f"r{number}", amount_minor=1000 + number)
     await until(lambda: set(bank.books().states().values()) == {"accepted"}, "all accepted")
-    assert sorted(wrong.values()) == sorted(names) and len(names) == 18
+    assert sorted(wrong.values()) == sorted(names) and len(names) == WRONG_ANSWERS
     assert all(gateway.sendings[msg_id] == 2 for msg_id in wrong)
-    assert bank.books().balance("customer:1") == OPENING_MINOR - sum(1000 + number for number in range(18))
-    assert (await bank.state())["not_answers"] == 18
+    assert bank.books().balance("customer:1") == OPENING_MINOR - sum(1000 + number for number in range(WRONG_ANSWERS))
+    assert (await bank.state())["not_answers"] == WRONG_ANSWERS
 
 
 async def test_busy_is_obeyed_and_silence_is_no_answer(gateway: ScriptedGateway, start_bank: StartBank) -> None:
@@ -197,30 +210,26 @@ async def test_an_outage_of_the_gateway_loses_nothing(gateway: ScriptedGateway, 
     assert len(gateway.custody) == 20
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        quote("held", final_by_ms=1),
-        quote("not_now"),
-        quote("now", reason="wallet_unknown"),
-        None,
-        Response(200, b'{"answer":"now","advice":"OPEN","as_of_ms":1}'),  # not signed
-    ],
-    ids=["held", "not_now", "would_come_back", "no_answer", "unsigned"],
-)
-async def test_the_bank_that_asks_first_debits_only_on_now(
-    gateway: ScriptedGateway, start_bank: StartBank, answer: QuoteAnswer | Response | None
-) -> None:
-    gateway.quote = answer
+async def test_the_bank_that_asks_first_debits_only_on_now(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     bank = await start_bank(style="asks_first")
-    refused = await bank.pay("r1")
-    assert refused["result"] == "not_debited" and refused["reason"]
+    expected: list[tuple[QuoteAnswer | Response | None, str]] = [
+        (quote("held", final_by_ms=1), "corridor_held"),
+        (quote("not_now"), "corridor_not_now"),
+        (quote("now", reason="wallet_unknown"), "wallet_unknown"),
+        (None, "no_answer_from_gateway"),
+        (Response(200, b'{"answer":"now","advice":"OPEN","as_of_ms":1}'), "no_answer_from_gateway"),  # unsigned
+    ]
+    for answer, reason in expected:
+        gateway.quote = answer
+        refused = await bank.pay("r1")
+        assert (refused["result"], refused["reason"]) == ("not_debited", reason)
     assert bank.books().states() == {}
     gateway.quote = quote("now")
     assert (await bank.pay("r1"))["result"] == "debited"
     gateway.quote = quote("not_now")  # HOLD after the debit does not stop the send, nor the answer to a repeat
     assert (await bank.pay("r1"))["result"] == "debited"
     await until(lambda: bank.books().states() == {"r1": "accepted"}, "accepted")
+    assert (await bank.state())["not_debited"]["corridor_held"] == 1
 
 
 async def test_contradictions_are_recorded_and_move_nothing(gateway: ScriptedGateway, start_bank: StartBank) -> None:
@@ -360,7 +369,7 @@ async def test_a_bad_order_or_command_is_refused_by_field(gateway: ScriptedGatew
         ({"crash_at": "nowhere"}, "faults.crash_at"),
         ({"lose_answers": 2}, "faults.lose_answers"),
         ({"late_answers_ms": {"count": 1}}, "faults.late_answers_ms"),
-        ({"rain": 1}, "rain"),
+        ({"rain": 1}, "faults.rain"),
     ):
         refused = await bank.client.post("/control", json={"faults": faults}, headers=token)
         assert (refused.status_code, refused.json()["field"]) == (400, field), refused.text

@@ -234,6 +234,19 @@ async def test_refusal_by_postgresql_passes_and_keeps_the_connection(lane: Lane)
     assert await lane.run(backend, deadline_s=2) == first
 
 
+async def test_refusal_by_our_own_trigger_is_an_answer(lane: Lane) -> None:
+    """SQLSTATE class HK, which psycopg takes for an OperationalError as it does every unknown class."""
+
+    async def refused(connection: Connection) -> None:
+        await connection.execute("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'HK001'; END $$")
+
+    first = await lane.run(backend, deadline_s=2)
+    with pytest.raises(psycopg.Error) as caught:
+        await lane.run(refused, deadline_s=2)
+    assert caught.value.sqlstate == "HK001"
+    assert await lane.run(backend, deadline_s=2) == first
+
+
 async def forget_all(connection: Connection) -> None:
     await connection.execute("DELETE FROM written")
 
@@ -337,20 +350,26 @@ async def test_lanes_take_a_free_one_and_bound_the_wait(database: RoleAccess) ->
 
 async def test_commit_without_its_replica_is_no_answer(lane: Lane, pg_server: EmbeddedPostgres) -> None:
     """A cancelled wait for the synchronous replica reports success: here it is called unknown (F41)."""
-    first = await lane.run(backend, deadline_s=2)
+    stuck = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     with psycopg.connect(pg_server.url(), autocommit=True) as admin:
         admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         admin.execute("SELECT pg_reload_conf()")
         try:
-            work = asyncio.create_task(lane.run(inserting(3), deadline_s=5))
-            await asyncio.sleep(0.5)
-            admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+            for number in range(100):  # until the server has taken notice
+                work = asyncio.create_task(lane.run(inserting(number), deadline_s=20))
+                await asyncio.wait((work,), timeout=0.2)
+                if not work.done():
+                    break
+            while not work.done():
+                admin.execute(f"SELECT pg_cancel_backend(pid) {stuck}".encode())
+                await asyncio.wait((work,), timeout=0.1)
             _, error = await elapsed(work)
         finally:
             admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
             admin.execute("SELECT pg_reload_conf()")
-    assert isinstance(error, NoAnswer), first
-    assert await lane.run(inserting(3), deadline_s=2) is False
+    assert isinstance(error, NoAnswer)
+    assert "without its replica" in str(error)
+    assert await lane.run(inserting(number), deadline_s=10) is False
 
 
 async def test_random_cancellations_leak_nothing(database: RoleAccess, pg_server: EmbeddedPostgres) -> None:

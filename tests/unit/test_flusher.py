@@ -152,11 +152,28 @@ async def test_a_store_that_never_answers_ends_with_the_deadlines(work: Work, bu
 async def test_a_poisoned_command_fails_alone(work: Work, build: Build) -> None:
     flusher = build()
     work.poison = 5
-    outcomes = await asyncio.gather(
-        *[flusher.submit(n, deadline_s=LONG_S) for n in range(10)], return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*[flusher.submit(n, deadline_s=LONG_S) for n in range(10)], return_exceptions=True)
     assert isinstance(outcomes[5], ValueError)
     assert [outcome for n, outcome in enumerate(outcomes) if n != 5] == [2 * n for n in range(10) if n != 5]
+
+
+async def test_many_commands_of_one_caller_go_together(work: Work, build: Build) -> None:
+    flusher = build(batch_max=100, queue_max=100)
+    work.poison = 3
+    results = await flusher.submit_all(range(10), deadline_s=LONG_S)
+    assert isinstance(results[3], ValueError)
+    assert [result for n, result in enumerate(results) if n != 3] == [2 * n for n in range(10) if n != 3]
+    assert work.batches[0] == list(range(10))
+    with pytest.raises(Busy):
+        await flusher.submit_all(range(101), deadline_s=LONG_S)
+    assert await flusher.submit_all([], deadline_s=LONG_S) == []
+
+
+async def test_many_commands_share_one_deadline(work: Work, build: Build) -> None:
+    flusher = build()
+    work.open.clear()
+    with pytest.raises(NoAnswer):
+        await flusher.submit_all(range(10), deadline_s=0.05)
 
 
 async def test_too_few_results_are_a_bug() -> None:

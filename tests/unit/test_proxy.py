@@ -99,9 +99,7 @@ async def link(far: FarSide) -> AsyncIterator[Proxy]:
 
 
 def instructions(*ids: str) -> bytes:
-    return json.dumps(
-        {"instructions": [{"id": i, "bank": "bank-a"} for i in ids]}, separators=(",", ":")
-    ).encode()
+    return json.dumps({"instructions": [{"id": i, "bank": "bank-a"} for i in ids]}, separators=(",", ":")).encode()
 
 
 async def test_passes_messages_both_ways_on_one_connection(link: Proxy, far: FarSide) -> None:
@@ -239,9 +237,7 @@ async def test_reorder_lets_a_later_message_pass_first(link: Proxy, far: FarSide
     free.close()
 
 
-async def test_truncated_request_records_only_the_instructions_whose_bytes_went_out(
-    link: Proxy, far: FarSide
-) -> None:
+async def test_truncated_request_records_only_the_instructions_whose_bytes_went_out(link: Proxy, far: FarSide) -> None:
     link.set_noise(Noise(request=Chances(truncate=1.0)))
     many = [f"{number:032x}" for number in range(200)]
     client = await Client(link.port).open()

@@ -160,10 +160,10 @@ class Api:
 
 def _field_of(error: msgspec.DecodeError) -> str:
     """msgspec names the place as `$.field` at the end of its text, or a field between backquotes."""
-    text = str(error)
-    if "`$." in text:
-        return text.rpartition("`$.")[2].rstrip("`")
-    return text.partition("field `")[2].partition("`")[0] or "body"
+    text, _, place = str(error).partition(" - at `$")
+    path = place.strip("`.")
+    name = text.partition("field `")[2].partition("`")[0]
+    return ".".join(part for part in (path, name) if part) or "body"
 
 
 _COUNTS = """

@@ -176,8 +176,11 @@ async def _body(proto: Any, scope: Any) -> bytes | Response:
     if length is None and scope.headers.get("transfer-encoding") is None:
         return b""
     content = bytearray()
+    announced = length is not None and length.isdecimal() and len(length) < 10
     try:
         async with asyncio.timeout(BODY_READ_S):
+            if announced and int(length) <= BODY_MAX:
+                return bytes(await proto())
             async for part in proto:
                 content += part
                 if len(content) > BODY_MAX:

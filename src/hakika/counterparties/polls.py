@@ -22,7 +22,7 @@ from hakika.wire.jws import SignatureRefused
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 0.5
 PACE_S = 0.2  # between two inquiries
 LATER_S = 7200.0  # unscaled, between inquiries past the leash
 LOOK_ROWS_MAX = 200

@@ -13,6 +13,7 @@ is stored and kills its id, so that a late resend surprises nobody. `Code` lists
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from hakika.domain.money import AMOUNT_MINOR_MAX
@@ -121,6 +122,7 @@ class Set(NamedTuple):
     refusal: str | None = None  # decided already from what the caller knows; applies to an unknown id only
     fee: int = 0  # told with the head's answer
     stores_refusal: bool = True  # False: a refusal leaves the id free (re-drive after a restore)
+    reasons: Mapping[str, str] = MappingProxyType({})  # the caller's own words for refusals by state
 
 
 class Burn(NamedTuple):
@@ -277,6 +279,7 @@ class _Books:
     def _refuse(self, command: Set, culprit: int, reason: str) -> list[Outcome]:
         """Store the refusal under every free id of the set. The head speaks for the set: it has the reason too."""
         answers = []
+        reason = command.reasons.get(reason, reason)
         for number, entry in enumerate(command.entries):
             told = reason if number in (0, culprit) else Code.LINKED_SET_REFUSED
             stored = self._known.get(entry.id)

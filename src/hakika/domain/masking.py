@@ -17,6 +17,7 @@ def mask_name(name: str) -> str:
 
 
 def mask_msisdn(msisdn: str) -> str:
-    """The last three digits after a national prefix: `254712345678` -> `0712 *** 678`."""
+    """The last three digits after a national prefix: `254712345678` -> `0712 *** 678`; three or more stay hidden."""
     national = "0" + msisdn[3:] if msisdn.startswith("254") else msisdn
-    return f"{national[:4]} *** {national[-3:]}"
+    head = max(0, min(4, len(national) - 6))
+    return f"{national[:head]} *** {national[-3:]}".strip()

@@ -294,7 +294,8 @@ def _record_only(transfer: Transfer, event: Event) -> Decision:
 
 
 def _contradiction(transfer: Transfer, event: Event) -> Decision:
-    kind = f"{status_of(transfer).value.lower()}_but_{type(event).__name__}"
+    said = event.outcome.value if isinstance(event, CoreAnswered) else type(event).__name__
+    kind = f"{status_of(transfer).value.lower()}_but_{said}"
     return Decision(transfer, (OpenBreak(kind, repr(event)),), Verdict.CONTRADICTION)
 
 

@@ -10,7 +10,7 @@ The work given must bound itself in time (store/lane.py does); a caller never wa
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -35,12 +35,11 @@ class Busy(Exception):
 class _Waiting(Generic[C, R]):
     """One command and the caller who waits for its result."""
 
-    __slots__ = ("command", "result", "timer")
+    __slots__ = ("command", "result")
 
-    def __init__(self, command: C, result: asyncio.Future[R], timer: asyncio.TimerHandle) -> None:
+    def __init__(self, command: C, result: asyncio.Future[R]) -> None:
         self.command = command
         self.result = result
-        self.timer = timer
 
 
 class Flusher(Generic[C, R]):
@@ -97,17 +96,39 @@ class Flusher(Generic[C, R]):
         Raises Busy at once when it cannot be taken, NoAnswer after `deadline_s` seconds: then it may or may
         not have happened, and only the same command under the same id can tell.
         """
-        if self._closing or len(self._queue) >= self._queue_max:
-            raise Busy(f"{self._name}: {len(self._queue)} commands wait already")
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[R] = loop.create_future()
-        timer = loop.call_later(deadline_s, _expire, result, deadline_s)
-        self._queue.append(_Waiting(command, result, timer))
-        self._wake.set()
+        (result,) = self._enqueue([command])
+        timer = asyncio.get_running_loop().call_later(deadline_s, _expire, [result], deadline_s)
         try:
             return await result
         finally:
             timer.cancel()
+
+    async def submit_all(self, commands: Sequence[C], *, deadline_s: float) -> list[R | Exception]:
+        """The results of many commands of one caller, in order; of one that failed alone, its exception.
+
+        Raises Busy when they do not all fit in, NoAnswer when the deadline passes with any of them open.
+        """
+        results = self._enqueue(commands)
+        timer = asyncio.get_running_loop().call_later(deadline_s, _expire, results, deadline_s)
+        try:
+            gathered = await asyncio.gather(*results, return_exceptions=True)
+        finally:
+            timer.cancel()
+        kept: list[R | Exception] = []
+        for one in gathered:
+            if isinstance(one, NoAnswer) or (isinstance(one, BaseException) and not isinstance(one, Exception)):
+                raise one
+            kept.append(one)
+        return kept
+
+    def _enqueue(self, commands: Sequence[C]) -> list["asyncio.Future[R]"]:
+        if self._closing or len(self._queue) + len(commands) > self._queue_max:
+            raise Busy(f"{self._name}: {len(self._queue)} commands wait already")
+        loop = asyncio.get_running_loop()
+        results: list[asyncio.Future[R]] = [loop.create_future() for _ in commands]
+        self._queue.extend(map(_Waiting, commands, results))
+        self._wake.set()
+        return results
 
     async def _loop(self) -> None:
         while True:
@@ -172,9 +193,10 @@ class Flusher(Generic[C, R]):
             return results
 
 
-def _expire(result: "asyncio.Future[R]", deadline_s: float) -> None:
-    if not result.done():
-        result.set_exception(NoAnswer(f"no answer within {deadline_s:g} s"))
+def _expire(results: list["asyncio.Future[R]"], deadline_s: float) -> None:
+    for result in results:
+        if not result.done():
+            result.set_exception(NoAnswer(f"no answer within {deadline_s:g} s"))
 
 
 def _fail(waiting: _Waiting[C, R], error: BaseException) -> None:

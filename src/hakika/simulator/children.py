@@ -145,9 +145,7 @@ class Child:
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """What a child inherits: no setting of ours from the shell, unbuffered output, what `extra` says."""
     kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("HAKIKA_") or name in KEPT_VARIABLES
+        name: value for name, value in os.environ.items() if not name.startswith("HAKIKA_") or name in KEPT_VARIABLES
     }
     return {**kept, "PYTHONUNBUFFERED": "1", **extra}
 

@@ -5,11 +5,11 @@ ever, so that it is booked once.
 """
 
 import asyncio
-import uuid
 from typing import Any
 
 import httpx2
 
+from hakika.domain.ids import derived
 from hakika.simulator.folder import StateFolder
 from hakika.simulator.plan import CURRENCY, Plan, Wallet, demo_wallets
 
@@ -30,9 +30,7 @@ async def open_demo(folder: StateFolder, plan: Plan, core_url: str, token: str) 
     if known.get("complete") and known.get("seed") == plan.seed and known.get("banks") == list(plan.bank_ids):
         return
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(
-        base_url=core_url, headers=headers, trust_env=False, timeout=CALL_S
-    ) as http:
+    async with httpx2.AsyncClient(base_url=core_url, headers=headers, trust_env=False, timeout=CALL_S) as http:
         free = asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as group:
             for bank in plan.bank_ids:
@@ -55,7 +53,7 @@ async def open_demo(folder: StateFolder, plan: Plan, core_url: str, token: str) 
 async def fund(http: httpx2.AsyncClient, bank: str, amount_minor: int, occasion: str) -> None:
     """Open the bank's position if need be and add to it; the same occasion adds once."""
     await _call(http, "/positions", {"bank": bank, "currency": CURRENCY}, KNOWN)
-    identifier = uuid.uuid5(uuid.NAMESPACE_URL, f"hakika/funding/{bank}/{occasion}").hex
+    identifier = derived(b"funding", bank.encode(), occasion.encode()).hex
     await _call(http, f"/positions/{bank}/fundings", {"id": identifier, "amount_minor": amount_minor}, OPENED)
 
 

@@ -83,9 +83,7 @@ class StateFolder:
             for folder in (self.keys, self.log):
                 make_private_folder(folder)
             if not (self.path / MARKER).exists():
-                write_private_file(
-                    self.path / MARKER, json.dumps({"layout": LAYOUT, "made_ms": clock.now_ms()}) + "\n"
-                )
+                write_private_file(self.path / MARKER, json.dumps({"layout": LAYOUT, "made_ms": clock.now_ms()}) + "\n")
         except OSError as error:
             raise FolderRefused(f"{self.path}: {error.strerror or error}") from error
 
@@ -207,9 +205,7 @@ class StateFolder:
             write_private_file(file, content + "\n")
         return file
 
-    def write_settings(
-        self, process: str, values: Mapping[str, Value], tables: Sequence[Mapping[str, Value]]
-    ) -> Path:
+    def write_settings(self, process: str, values: Mapping[str, Value], tables: Sequence[Mapping[str, Value]]) -> Path:
         """The settings file of one process; `tables` become [[bank]]."""
         lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
         for table in tables:

@@ -99,9 +99,7 @@ class Proxy:
     async def _listen(self) -> None:
         if self._socket is None:
             self._socket = _bound(self.port)
-        self._server = await asyncio.start_server(
-            self._accept, sock=self._socket, backlog=BACKLOG, limit=HEAD_MAX
-        )
+        self._server = await asyncio.start_server(self._accept, sock=self._socket, backlog=BACKLOG, limit=HEAD_MAX)
 
     async def _unlisten(self) -> None:
         if self._server is not None:

@@ -97,9 +97,7 @@ class Stack:
         for task in self._watchers.values():
             task.cancel()
         await asyncio.gather(*self._watchers.values(), return_exceptions=True)
-        stopped = await asyncio.gather(
-            *(server.stop() for server in self._servers.values()), return_exceptions=True
-        )
+        stopped = await asyncio.gather(*(server.stop() for server in self._servers.values()), return_exceptions=True)
         for fault in stopped:
             if isinstance(fault, Exception):
                 log.error("a database server does not stop: %s", fault)
@@ -186,9 +184,7 @@ class Stack:
             return
         role = target.removesuffix("-postgres")
         if self._watchers[role].done():
-            self._watchers[role] = asyncio.create_task(
-                self._servers[role].supervise(), name=f"watch {target}"
-            )
+            self._watchers[role] = asyncio.create_task(self._servers[role].supervise(), name=f"watch {target}")
 
     async def _kill_postgres(self, role: str, *, stay_dead: bool) -> None:
         if role not in self._servers:

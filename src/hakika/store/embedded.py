@@ -99,6 +99,7 @@ class EmbeddedPostgres:
         self._pid: int | None = None
         self._settings = {**SETTINGS, **(settings or {})}
         self._wanted = False
+        self._changing = asyncio.Lock()
         self.trouble: str | None = None
         self.restarts = 0
 
@@ -135,7 +136,13 @@ class EmbeddedPostgres:
         Raises EmbeddedFault, whose text says what to do about it.
         """
         self._wanted = True
-        async with self._only_one_starts():
+        await self._bring_up()
+
+    async def _bring_up(self) -> None:
+        async with self._changing, self._only_one_starts():
+            if self._ended():
+                return
+            await _in_thread(self._folder.examine)
             pid = self._folder.postmaster()
             if pid is not None and await self._attach(pid):
                 return
@@ -157,8 +164,8 @@ class EmbeddedPostgres:
             pause_s = RESTART_PAUSE_FIRST_S
             while not self._ended():
                 try:
-                    await self.start()
-                    self.restarts += 1
+                    await self._bring_up()
+                    self.restarts += not self._ended()
                     self.trouble = None
                     break
                 except EmbeddedFault as fault:
@@ -170,15 +177,23 @@ class EmbeddedPostgres:
     async def stop(self) -> None:
         """Fast shutdown: transactions are rolled back, data are checkpointed. Idempotent."""
         self._wanted = False
-        pid = self._folder.postmaster()
-        for signal_number, patience_s in ((signal.SIGINT, STOP_FAST_S), (signal.SIGQUIT, STOP_NOW_S)):
-            if pid is None or not _signal(pid, signal_number):
-                break
-            if await self._gone_within(pid, patience_s):
-                break
-            log.error("%s: still running %g s after signal %d", self.folder, patience_s, signal_number)
-        await self._bury()
-        self._pid = None
+        async with self._changing:
+            pid = self._folder.postmaster()
+            for signal_number, patience_s in ((signal.SIGINT, STOP_FAST_S), (signal.SIGQUIT, STOP_NOW_S)):
+                if pid is None or not _signal(pid, signal_number):
+                    break
+                if await self._gone_within(pid, patience_s):
+                    break
+                log.error("%s: runs on %g s after signal %d", self.folder, patience_s, signal_number)
+            await self._bury()
+            self._pid = None
+
+    async def erase(self) -> None:
+        """Stop the server and delete its data, passwords and log for good. Raises EmbeddedFault."""
+        await self.stop()
+        async with self._changing, self._only_one_starts():
+            await _in_thread(self._folder.erase)
+            self._port = None
 
     def _ended(self) -> bool:
         return not self._wanted

@@ -103,7 +103,7 @@ class Lane:
         Work begins and ends its own transaction and must leave the connection idle, else InvariantBroken.
         Raises StoreFault when nothing was sent, NoAnswer when the outcome is unknown: every
         OperationalError counts as such. Other errors by which PostgreSQL refuses (IntegrityError and
-        such) pass through, rolled back.
+        such, and class HK, raised by our own triggers) pass through, rolled back.
         """
         ends_s = clock.monotonic_s() + deadline_s
         try:
@@ -154,6 +154,8 @@ class Lane:
         except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and sent and not late:
                 raise  # a timeout of the work's own
+            if _refused(error):
+                raise
             raise _fault(sent, f"{self._name}: {'deadline passed' if late else error}") from error
         except asyncio.CancelledError as error:
             raise _fault(sent, f"{self._name}: deadline passed") from error
@@ -203,10 +205,7 @@ class Lane:
 
     async def _after_failure(self, live: _Live, error: BaseException) -> None:
         """Keep the connection only after a clean refusal by PostgreSQL; anything else drops it."""
-        refused = isinstance(error, psycopg.Error) and not isinstance(
-            error, psycopg.OperationalError | psycopg.InterfaceError
-        )
-        if refused and self._live is live and live.connection.pgconn.pipeline_status == PipelineStatus.OFF:
+        if _refused(error) and self._live is live and live.connection.pgconn.pipeline_status == PipelineStatus.OFF:
             with suppress(psycopg.Error):
                 await live.connection.rollback()
                 if live.idle():
@@ -273,6 +272,13 @@ class Lanes:
         """Close every lane once its work in progress has ended."""
         for lane in self._all:
             await lane.close()
+
+
+def _refused(error: BaseException) -> bool:
+    """PostgreSQL's clean no; class HK is our triggers' own, which psycopg takes for an OperationalError."""
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return (error.sqlstate or "").startswith("HK")
+    return isinstance(error, psycopg.Error)
 
 
 def _fault(sent: list[_Live], text: str) -> StoreFault:

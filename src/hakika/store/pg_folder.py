@@ -13,6 +13,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,16 +82,32 @@ class ServerFolder:
         except OSError as error:
             raise EmbeddedFault(f"{self.path.parent} cannot be written: {error.strerror}") from error
 
-    def prepare(self) -> None:
-        """Make the folder unless it is there already. Raises EmbeddedFault naming what does not fit."""
-        try:
-            self._remove_remains()
+    def examine(self) -> None:
+        """Nothing when the folder is absent, empty or ours; else EmbeddedFault naming what does not fit."""
+        with _named(self.path):
             if self._occupied():
                 self._examine()
-            else:
+
+    def prepare(self) -> None:
+        """Make the folder unless it is there, which `examine` has allowed. Raises EmbeddedFault."""
+        with _named(self.path):
+            self._remove_remains()
+            if not self._occupied():
                 self._make()
-        except OSError as error:
-            raise EmbeddedFault(f"{self.path}: {error.strerror or error} ({error.filename})") from error
+
+    def erase(self) -> None:
+        """Delete the data and what belongs to them; the server is stopped. Raises EmbeddedFault if not ours."""
+        self.examine()
+        with _named(self.path):
+            home = self.data.parent if self.path.is_symlink() else None
+            if self.data.is_dir():
+                shutil.rmtree(self.data)
+            if home is not None:
+                self.path.unlink()
+                shutil.rmtree(home)
+            for file in self.path.parent.glob(f"{self.path.name}.*"):
+                if file != self.beside("lock"):
+                    file.unlink()
 
     def password(self, user: str) -> str:
         """The password of `user`, made and stored (0600, synced) when there is none yet."""
@@ -152,7 +170,7 @@ class ServerFolder:
         Only for a caller who saw no postmaster and no orphans; where the system cannot tell,
         PostgreSQL is left to decide itself.
         """
-        if pg_host.processes_in(self.data) is not None:
+        if self.data.is_dir() and pg_host.processes_in(self.data) is not None:
             (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def open_log(self) -> int:
@@ -282,6 +300,14 @@ class ServerFolder:
                 shutil.rmtree(work, ignore_errors=True)
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedFault(f"{path}: {error.strerror or error} ({error.filename})") from error
+
+
 def complaint(text: str) -> str:
     """The reason in a server's or initdb's output, in one line; empty when there is none."""
     if "Address already in use" in text:
@@ -289,8 +315,9 @@ def complaint(text: str) -> str:
     if "No space left on device" in text:
         return "the disk is full (No space left on device)"
     marks = ("FATAL:", "PANIC:", "ERROR:", "initdb: error:", "initdb: detail:", "unshare:")
-    lines = [line.strip() for line in text.splitlines() if any(mark in line for mark in marks)]
-    return "; ".join(lines[-3:])
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    marked = [line for line in lines if any(mark in line for mark in marks)]
+    return "; ".join(marked[-3:] or lines[-3:])
 
 
 def port_is_free(port: int) -> bool:

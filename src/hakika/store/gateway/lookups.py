@@ -53,7 +53,7 @@ SELECT b.name, t.status, t.amount_minor, t.currency, t.debtor_name, t.creditor_n
        t.status = 'RECEIVED' AND EXISTS (
            SELECT 1 FROM attempt a WHERE a.transfer = t.id AND a.reason = 'position_short'),
        t.status = 'RETURNED' AND EXISTS (SELECT 1 FROM reconciliation_break k
-           WHERE k.transfer = t.id AND k.kind = 'returned_but_CoreAnswered')
+           WHERE k.transfer = t.id AND right(k.kind, 11) = '_but_posted')
 FROM transfer t JOIN bank b ON b.id = t.bank LEFT JOIN payment_return r ON r.transfer = t.id
 WHERE t.tracking = %s
 """

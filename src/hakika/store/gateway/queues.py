@@ -73,8 +73,9 @@ WHERE a.transfer = ANY(%s::uuid[]) AND a.outcome IS NULL AND a.lease_holder = %s
 
 _TAKE_OVER = """
 UPDATE attempt a SET lease_holder = %(holder)s, lease_token = a.lease_token + 1, lease_until_ms = %(until)s
-FROM (SELECT id FROM attempt WHERE outcome IS NULL AND lease_until_ms <= %(now)s
-      ORDER BY lease_until_ms LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due, transfer t
+FROM (SELECT o.id FROM attempt o JOIN transfer held ON held.id = o.transfer
+      WHERE o.outcome IS NULL AND o.lease_until_ms <= %(now)s
+      ORDER BY o.lease_until_ms LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED) due, transfer t
 WHERE a.id = due.id AND t.id = a.transfer
 RETURNING a.id, a.transfer, a.number, a.lease_token, t.bank, t.creditor_msisdn, t.amount_minor, t.currency,
           t.valid_until_ms, t.recalled_reason IS NOT NULL
@@ -143,7 +144,11 @@ async def for_sending(conn: Connection, transfers: list[UUID], holder: UUID) -> 
 
 
 async def take_over(conn: Connection, *, holder: UUID, now_ms: int, until_ms: int, limit: int) -> list[OpenAttempt]:
-    """Take the lease of open attempts whose lease has ended; each takeover raises the token."""
+    """Take the lease of open attempts whose lease has ended; each takeover raises the token.
+
+    Transfers that are being decided at this moment are left to the next turn: a decision and a takeover
+    never overlap.
+    """
     values = {"holder": holder, "until": until_ms, "now": now_ms, "limit": limit}
     return [OpenAttempt(*r) for r in await (await conn.execute(_TAKE_OVER, values)).fetchall()]
 

@@ -25,6 +25,7 @@ _XSI_HINTS = (f"{{{_XSI}}}schemaLocation", f"{{{_XSI}}}noNamespaceSchemaLocation
 _XSI_ATTRIBUTES = etree.XPath("//@xsi:*", namespaces={"xsi": _XSI})
 _EXPECTED = re.compile(r"Expected is (?:one of )?\( (.*) \)\.$", re.DOTALL)
 _ATTRIBUTE = re.compile(r"(?:, attribute|: The attribute) '(?:\{[^}]*\})?([^']+)'")
+_PREFIXED_STEP = re.compile(r"/([^/*\[]+)")
 _ALWAYS_NUMBERED = {"CdtTrfTxInf", "TxInfAndSts"}
 _BUILT_IN = {"xs:boolean": "true or false"}
 # The ISO reason for a field, by how its path ends; FF01 (file format) for all others.
@@ -49,15 +50,19 @@ class Guideline:
         tree = etree.fromstring(source, etree.XMLParser(no_network=True, resolve_entities=False))
         self.name = name
         self._schema = etree.XMLSchema(tree)
-        self._children: dict[str, dict[str, str]] = {}
+        self._children: dict[str, dict[str, str]] = {}  # of each type: child -> its type, in order
+        self._required: dict[str, set[str]] = {}
         self._rules: dict[str, str] = dict(_BUILT_IN)
         for complex_type in tree.iterfind(f"{_XS}complexType"):
-            self._children[complex_type.get("name", "")] = {
+            name = complex_type.get("name", "")
+            nodes = list(complex_type.iter(f"{_XS}element", f"{_XS}attribute"))
+            self._children[name] = {
                 ("@" if node.tag.endswith("attribute") else "") + node.get("name", ""): node.get("type", "")
-                for node in complex_type.iter(f"{_XS}element", f"{_XS}attribute")
+                for node in nodes
             }
+            self._required[name] = {node.get("name", "") for node in nodes if node.get("minOccurs") != "0"}
             for extension in complex_type.iter(f"{_XS}extension"):
-                self._rules[complex_type.get("name", "")] = extension.get("base", "")
+                self._rules[name] = extension.get("base", "")
         for simple_type in tree.iterfind(f"{_XS}simpleType"):
             self._rules[simple_type.get("name", "")] = _words(simple_type)
 
@@ -73,32 +78,59 @@ class Guideline:
             return FieldRefused("FF01", "body", f"elements are nested at most {DEPTH_MAX} deep")
         errors: Any = self._schema.error_log
         error = errors[0]
-        found = root.getroottree().xpath(str(error.path)) if error.path else []
-        node = found[0] if isinstance(found, list) and found else root
-        if not isinstance(node, etree._Element):
-            return FieldRefused("FF01", "Document", "the message follows the guideline")
-        return self._refusal(node, error.type_name, error.message)
+        return self._refusal(_place(root, error.path or ""), error.type_name, error.message)
 
     def _refusal(self, node: etree._Element, kind: str, message: str) -> FieldRefused:
         field = field_path(node)
         if kind == "SCHEMAV_ELEMENT_CONTENT":
-            return _structure(node, field, message)
+            return self._structure(node, field, message)
         if kind == "SCHEMAV_CVC_COMPLEX_TYPE_2_3":
             return FieldRefused("FF01", field, "there is no text between its elements")
         attribute = _ATTRIBUTE.match(message, len(f"Element '{node.tag}'"))
         if attribute:
             field = _shortened(f"{field}/@{attribute[1]}")
-        if kind == "SCHEMAV_CVC_COMPLEX_TYPE_3_2_1":
+        if attribute and message.endswith(" is not allowed."):
             return FieldRefused("FF01", field, "this attribute is not taken")
         rule = amount_rule(node) if field.endswith("IntrBkSttlmAmt") else None
         return FieldRefused(code_for(field), field, rule or f"must be {self._rule(field)}")
 
-    def _rule(self, field: str) -> str:
-        """The documentation of the type that the guideline gives to the field at this path."""
+    def _structure(self, node: etree._Element, field: str, message: str) -> FieldRefused:
+        """An element too few, too many or in the wrong place."""
+        expected = _EXPECTED.search(message)
+        names = re.findall(r"(?:\{[^}]*\})?([A-Za-z0-9]+)", expected[1]) if expected else []
+        if ": Missing child" in message and names:
+            return self._missing(field, names)
+        parent = node.getparent()
+        if parent is None or etree.QName(parent).namespace != etree.QName(node).namespace:
+            return FieldRefused("FF01", field, "every element stands in the message's own namespace")
+        place, name = field_path(parent), etree.QName(node).localname
+        order = list(self._children.get(self._type(place), {}))
+        if names and name in order and not set(self._needed(place, names)) & set(order[order.index(name) :]):
+            return self._missing(place, names, name)
+        rule = "is not taken here: not in the guideline, out of order, or too often"
+        return FieldRefused("FF01", field, f"{rule}; expected {' or '.join(names)}" if names else rule)
+
+    def _missing(self, place: str, names: list[str], before: str | None = None) -> FieldRefused:
+        needed = self._needed(place, names)
+        field = needed[0] if place == "Document" else f"{place}/{needed[0]}"
+        choice = f" ({' or '.join(needed)})" if len(needed) > 1 else ""
+        return FieldRefused(code_for(field), field, f"is required here{choice}{f', before {before}' if before else ''}")
+
+    def _needed(self, place: str, names: list[str]) -> list[str]:
+        """Of the children that might stand here those that may not be left out."""
+        required = self._required.get(self._type(place), set())
+        return [name for name in names if name in required] or names
+
+    def _type(self, field: str) -> str:
+        """The name of the type that the guideline gives to the element at this path."""
         current = "Message"
-        for step in field.split("/"):
+        for step in field.split("/") if field != "Document" else []:
             current = self._children.get(current, {}).get(step.partition("[")[0], "")
-        rule = self._rules.get(current, "")
+        return current
+
+    def _rule(self, field: str) -> str:
+        """The documentation of that type."""
+        rule = self._rules.get(self._type(field), "")
         return self._rules.get(rule, rule) or "as the guideline says"
 
 
@@ -140,27 +172,20 @@ def amount_rule(node: etree._Element) -> str | None:
     return None
 
 
+def _place(root: etree._Element, path: str) -> etree._Element:
+    """The element that libxml2 means; its path writes prefixes that are declared where only the document knows."""
+    by_name = _PREFIXED_STEP.sub(r"/*[name()='\1']", path)
+    found = root.getroottree().xpath(by_name) if by_name else []
+    node = found[0] if isinstance(found, list) and found else root
+    return node if isinstance(node, etree._Element) else root
+
+
 def _words(simple_type: etree._Element) -> str:
     documented = simple_type.findtext(f"{_XS}annotation/{_XS}documentation")
     if documented:
         return documented
     values = [node.get("value", "") for node in simple_type.iter(f"{_XS}enumeration")]
     return "one of " + ", ".join(values) if len(values) > 1 else "".join(values)
-
-
-def _structure(node: etree._Element, field: str, message: str) -> FieldRefused:
-    """An element too many, too few or in the wrong place."""
-    expected = _EXPECTED.search(message)
-    names = re.findall(r"(?:\{[^}]*\})?([A-Za-z0-9]+)", expected[1]) if expected else []
-    wanted = " or ".join(names)
-    if ": Missing child" in message:
-        path = f"{field}/{names[0]}" if field != "Document" and names else (names[0] if names else field)
-        return FieldRefused(code_for(path), path, f"is required here ({wanted})")
-    parent = node.getparent()
-    if parent is not None and etree.QName(parent).namespace != etree.QName(node).namespace:
-        return FieldRefused("FF01", field, "every element stands in the message's own namespace")
-    rule = "is not taken here: not in the guideline, out of order, or too often"
-    return FieldRefused("FF01", field, f"{rule}; expected {wanted}" if wanted else rule)
 
 
 def _check_instance_attributes(root: etree._Element) -> None:

@@ -43,10 +43,15 @@ def read_answer(body: bytes) -> GatewayMessage:
     try:
         tag = str(root.tag)
         name = tag[len(NAMESPACE) + 1 :].removesuffix("}Document")
-        reader = _READERS.get(name)
-        if reader is None or tag != f"{{{NAMESPACE}{name}}}Document" or len(root) != 1:
+        namespace = f"{{{NAMESPACE}{name}}}"
+        expected, reader = _READERS.get(name, (None, None))
+        if (
+            reader is None
+            or tag != f"{namespace}Document"
+            or [child.tag for child in root] != [f"{namespace}{expected}"]
+        ):
             raise FieldRefused("FF01", "Document", f"a gateway sends {', '.join(_READERS)}")
-        return reader(_Element(root[0], f"{{{NAMESPACE}{name}}}", ""))
+        return reader(_Element(root[0], namespace, ""))
     except FieldRefused as refusal:
         raise refused(refusal, root) from None
 
@@ -238,9 +243,9 @@ def _amount(item: _Element) -> tuple[int, str]:
         raise FieldRefused("AM12", f"{item.path}/RtrdIntrBkSttlmAmt", str(error)) from None
 
 
-_READERS: dict[str, Callable[[_Element], GatewayMessage]] = {
-    "pacs.002.001.10": _status_report,
-    "pacs.004.001.09": _payment_return,
-    "admi.002.001.01": _message_reject,
-    "camt.029.001.09": _cancellation_status,
+_READERS: dict[str, tuple[str, Callable[[_Element], GatewayMessage]]] = {
+    "pacs.002.001.10": ("FIToFIPmtStsRpt", _status_report),
+    "pacs.004.001.09": ("PmtRtr", _payment_return),
+    "admi.002.001.01": ("admi.002.001.01", _message_reject),
+    "camt.029.001.09": ("RsltnOfInvstgtn", _cancellation_status),
 }

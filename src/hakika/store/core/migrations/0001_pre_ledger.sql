@@ -235,10 +235,12 @@ BEGIN
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entry_in_its_batch';
     END IF;
     IF EXISTS (
-        SELECT FROM added
-        LEFT JOIN account AS debited ON debited.id = added.debit AND debited.currency = added.currency
-        LEFT JOIN account AS credited ON credited.id = added.credit AND credited.currency = added.currency
-        WHERE added.refusal IS NULL AND added.kind <> 'burn' AND (debited.id IS NULL OR credited.id IS NULL)
+        SELECT FROM (
+            SELECT debit AS id, currency FROM added WHERE refusal IS NULL AND kind <> 'burn'
+            UNION SELECT credit, currency FROM added WHERE refusal IS NULL AND kind <> 'burn'
+        ) AS named
+        LEFT JOIN account USING (id, currency)
+        WHERE account.role IS NULL
     ) THEN
         RAISE EXCEPTION 'a posted entry names two accounts of its currency'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entry_accounts';

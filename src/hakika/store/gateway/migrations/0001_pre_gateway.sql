@@ -86,6 +86,7 @@ CREATE TABLE transfer (
     CHECK (status = 'REJECTED' OR (
         tracking IS NOT NULL AND content_sha256 IS NOT NULL AND msg_id IS NOT NULL AND end_to_end_id IS NOT NULL
         AND amount_minor IS NOT NULL AND currency IS NOT NULL AND creditor_msisdn IS NOT NULL
+        AND valid_until_ms IS NOT NULL AND return_at_ms IS NOT NULL AND deadline_ms IS NOT NULL
         AND received_ms < valid_until_ms AND valid_until_ms < return_at_ms AND return_at_ms < deadline_ms)),
     CHECK (status <> 'REJECTED' OR reason IS NOT NULL)
 ) WITH (fillfactor = 70);
@@ -193,9 +194,33 @@ BEGIN
     RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HK001';
 END $$;
 
-CREATE FUNCTION attempt_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+-- The lock on the transfer's row orders attempts and returns; what was committed before it is only seen by a
+-- statement with a snapshot of its own.
+CREATE FUNCTION require_read_committed() RETURNS void LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
-    PERFORM 1 FROM transfer WHERE id = NEW.transfer FOR NO KEY UPDATE;
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'attempts and returns are written under READ COMMITTED' USING ERRCODE = 'HK018';
+    END IF;
+END $$;
+
+CREATE FUNCTION transfer_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF NEW.status NOT IN ('RECEIVED', 'REJECTED') THEN
+        RAISE EXCEPTION 'a transfer begins in custody or refused' USING ERRCODE = 'HK017';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transfer_guard BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION transfer_guard();
+
+CREATE FUNCTION attempt_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+DECLARE
+    present text;
+BEGIN
+    PERFORM require_read_committed();
+    SELECT status INTO present FROM transfer WHERE id = NEW.transfer FOR NO KEY UPDATE;
+    IF present = 'REJECTED' THEN
+        RAISE EXCEPTION 'attempt for what was never in custody' USING ERRCODE = 'HK004';
+    END IF;
     IF EXISTS (SELECT 1 FROM payment_return r WHERE r.transfer = NEW.transfer) THEN
         RAISE EXCEPTION 'attempt after a return' USING ERRCODE = 'HK002';
     END IF;
@@ -236,6 +261,7 @@ CREATE TRIGGER attempt_change_guard BEFORE UPDATE ON attempt FOR EACH ROW EXECUT
 
 CREATE FUNCTION return_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
+    PERFORM require_read_committed();
     PERFORM 1 FROM transfer WHERE id = NEW.transfer FOR NO KEY UPDATE;
     IF EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.transfer AND a.outcome IS NULL) THEN
         RAISE EXCEPTION 'return with an open attempt' USING ERRCODE = 'HK010';

@@ -1,0 +1,217 @@
+"""Asks tracking pages during the run, and holds every answer against what the databases say afterwards.
+
+A page may say less than is known, never anything false: each claim has an `as_of`, and there must be an instant
+close to it at which the claim was true. Close means: the claim may be as old as a commit takes to be seen, and
+hardly ahead. "We do not know" (503) makes no claim. Names and numbers must come masked.
+"""
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx2
+
+from hakika import clock
+from hakika.simulator.lives import Life
+
+ASK_S = 3.0
+BEHIND_MS = 1500  # a commit may wait for its batch while the row it writes is dated already
+AHEAD_MS = 250
+FOLLOWED_MAX = 4000
+OPEN_STAGES = frozenset({"sending", "in_doubt", "past_deadline_in_doubt"})
+HOLDERS = {
+    "held": "hakika",
+    "sending": "being_established",
+    "in_doubt": "being_established",
+    "past_deadline_in_doubt": "being_established",
+    "completed": "wallet",
+    "coming_back": "hakika",
+    "returned": "bank",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at one page."""
+
+    uetr: str
+    asked_ms: int
+    phase: str
+    core_dead: bool
+    status: int  # of HTTP; 0: no answer
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A page that said something false."""
+
+    uetr: str
+    as_of_ms: int
+    said: str
+    why: str
+
+
+@dataclass(slots=True)
+class Checked:
+    """What became of all samples."""
+
+    checked: int = 0
+    silent: int = 0  # no answer, or "we do not know": no claim
+    with_core_dead: int = 0
+    by_phase_and_stage: dict[str, dict[str, int]] = field(default_factory=dict)
+    wrong: list[Wrong] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Tracker:
+    """Follows some transfers and samples their pages."""
+
+    gateway_url: str
+    seed: int
+    samples: list[Sample] = field(default_factory=list)
+    _followed: list[tuple[str, str]] = field(default_factory=list)  # (UETR, reference)
+    _dice: random.Random = field(init=False)
+    _http: httpx2.AsyncClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._dice = clock.seeded(self.seed)
+        self._http = httpx2.AsyncClient(trust_env=False, timeout=ASK_S)
+
+    async def close(self) -> None:
+        """No more questions."""
+        await self._http.aclose()
+
+    async def follow(self, bank_url: str, uetr: str) -> bool:
+        """Learn a transfer's reference from its bank, as its customer does; False while there is no receipt."""
+        try:
+            answer = await self._http.get(f"{bank_url}/transfers/{uetr}")
+            tracking = answer.json().get("tracking") if answer.status_code == 200 else None
+        except (httpx2.HTTPError, ValueError):
+            return False
+        if not tracking:
+            return False
+        self._followed.append((uetr.replace("-", ""), tracking))
+        if len(self._followed) > FOLLOWED_MAX:
+            self._followed.pop(0)
+        return True
+
+    @property
+    def followed(self) -> int:
+        """Transfers whose reference is known."""
+        return len(self._followed)
+
+    async def sample(self, phase: str, *, core_dead: bool) -> None:
+        """Look at one page: of a recent transfer half of the time, else of any."""
+        if not self._followed:
+            return
+        recent = self._followed[-40:] if self._dice.random() < 0.5 else self._followed
+        uetr, reference = self._dice.choice(recent)
+        asked_ms = clock.now_ms()
+        status = 0
+        body: dict[str, Any] = {}
+        try:
+            answer = await self._http.get(f"{self.gateway_url}/t/{reference}.json")
+            status = answer.status_code
+            body = answer.json() if status == 200 else {}
+        except (httpx2.HTTPError, ValueError):
+            pass
+        self.samples.append(Sample(uetr, asked_ms, phase, core_dead, status, body))
+
+
+def check(samples: list[Sample], lives: dict[str, Life]) -> Checked:
+    """Hold every sample against the lives."""
+    result = Checked()
+    for sample in samples:
+        if sample.status != 200:
+            result.silent += 1
+            continue
+        result.checked += 1
+        result.with_core_dead += sample.core_dead
+        stage = str(sample.body.get("stage"))
+        stages = result.by_phase_and_stage.setdefault(sample.phase, {})
+        stages[stage] = stages.get(stage, 0) + 1
+        why = falsehood(sample, lives.get(sample.uetr))
+        if why is not None:
+            result.wrong.append(Wrong(sample.uetr, as_of_ms(sample) or sample.asked_ms, stage, why))
+    return result
+
+
+def as_of_ms(sample: Sample) -> int | None:
+    """The instant of the claim."""
+    return instant_ms(sample.body.get("as_of"))
+
+
+def instant_ms(value: Any) -> int | None:
+    """Milliseconds of an ISO 8601 instant, or of a number of milliseconds; None for anything else."""
+    if isinstance(value, int):
+        return value
+    try:
+        return round(datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp() * 1000)
+    except (ValueError, AttributeError):
+        return None
+
+
+def falsehood(sample: Sample, life: Life | None) -> str | None:
+    """Why the page was wrong, or None."""
+    body = sample.body
+    at_ms = as_of_ms(sample)
+    if life is None:
+        return "shows a transfer that the gateway's database does not have"
+    if at_ms is None:
+        return "carries no as_of"
+    if at_ms < sample.asked_ms - BEHIND_MS:
+        return f"as_of is {sample.asked_ms - at_ms} ms before the question"
+    stage = str(body.get("stage"))
+    if stage not in HOLDERS:
+        return f"unknown stage {stage!r}"
+    if body.get("holder") != HOLDERS[stage]:
+        return f"names {body.get('holder')!r} as holder in stage {stage}"
+    instants = _instants(life, at_ms - BEHIND_MS, at_ms + AHEAD_MS)
+    if not any(_true_at(stage, life, instant) for instant in instants):
+        return f"says {stage}; the records say {stage_at(life, at_ms)}"
+    for key, truth in (("amount_minor", life.amount_minor), ("currency", life.currency)):
+        if body.get(key) != truth:
+            return f"{key} is {body.get(key)!r}, the order says {truth!r}"
+    if instant_ms(body.get("deadline")) != life.deadline_ms:
+        return "names another deadline than the promise"
+    return _leak(body, life)
+
+
+def stage_at(life: Life, at_ms: int) -> str:
+    """What a page should have said at an instant."""
+    if life.decided_ms is not None and life.decided_ms <= at_ms:
+        confirmed = life.acknowledged_ms is not None and life.acknowledged_ms <= at_ms
+        return "returned" if confirmed else "coming_back"
+    if any(a.outcome == "posted" and a.closed_ms is not None and a.closed_ms <= at_ms for a in life.attempts):
+        return "completed"
+    if life.open_at(at_ms) is not None:
+        return "in_doubt" if at_ms <= life.deadline_ms else "past_deadline_in_doubt"
+    return "held"
+
+
+def _true_at(stage: str, life: Life, at_ms: int) -> bool:
+    truth = stage_at(life, at_ms)
+    if stage == "past_deadline_in_doubt":
+        return truth == stage
+    return truth == stage or (stage in OPEN_STAGES and truth in OPEN_STAGES)
+
+
+def _instants(life: Life, from_ms: int, to_ms: int) -> list[int]:
+    """The window's ends, and every instant inside it at which something changed."""
+    changes = [life.received_ms, life.deadline_ms + 1, life.decided_ms, life.acknowledged_ms]
+    for attempt in life.attempts:
+        changes += [attempt.recorded_ms, attempt.closed_ms]
+    return [from_ms, to_ms, *(at_ms for at_ms in changes if at_ms is not None and from_ms <= at_ms <= to_ms)]
+
+
+def _leak(body: dict[str, Any], life: Life) -> str | None:
+    """A whole name or number anywhere in the answer."""
+    text = repr(body)
+    for what, value in (("creditor's number", life.creditor_msisdn), ("creditor's name", life.creditor_name)):
+        if value and value in text:
+            return f"shows the {what} whole"
+    if life.debtor_name and life.debtor_name in text:
+        return "shows the debtor's name whole"
+    return None

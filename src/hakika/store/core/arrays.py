@@ -1,0 +1,117 @@
+"""Columns of a batch as PostgreSQL arrays in binary form, packed at once instead of value by value.
+
+A batch goes to the server as one array a column and is unnested there. Packing them here costs a tenth of
+what adapting every value costs. The form is PostgreSQL's array_recv: dimensions, null flag, element type,
+length, lower bound, then each element with its length in front; -1 stands for NULL.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+_HEADER = struct.Struct(">iiIii")
+_EMPTY = struct.Struct(">iiI")
+_NULL = b"\xff\xff\xff\xff"
+_INT8_LENGTH = b"\x00\x00\x00\x08"
+_UUID_LENGTH = b"\x00\x00\x00\x10"
+_BYTEA, _INT8, _TEXT, _UUID = 17, 20, 25, 2950
+
+
+class _Packed:
+    """An array in its binary form; the subclass tells its type."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class Uuids(_Packed):
+    """uuid[]"""
+
+
+class Ints(_Packed):
+    """bigint[]"""
+
+
+class Texts(_Packed):
+    """text[]"""
+
+
+class Byteas(_Packed):
+    """bytea[]"""
+
+
+class _PackedDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: _Packed) -> bytes:
+        return obj.data
+
+
+class _UuidsDumper(_PackedDumper):
+    oid = 2951
+
+
+class _IntsDumper(_PackedDumper):
+    oid = 1016
+
+
+class _TextsDumper(_PackedDumper):
+    oid = 1009
+
+
+class _ByteasDumper(_PackedDumper):
+    oid = 1001
+
+
+psycopg.adapters.register_dumper(Uuids, _UuidsDumper)
+psycopg.adapters.register_dumper(Ints, _IntsDumper)
+psycopg.adapters.register_dumper(Texts, _TextsDumper)
+psycopg.adapters.register_dumper(Byteas, _ByteasDumper)
+
+
+def uuids(values: Sequence[bytes | None]) -> Uuids:
+    """Ids of 16 bytes as uuid[]."""
+    if None in values:
+        return Uuids(_array(_UUID, [_NULL if v is None else _UUID_LENGTH + v for v in values], nulls=True))
+    body = _UUID_LENGTH.join([b"", *values])  # type: ignore[list-item]
+    return Uuids(_wrapped(_UUID, len(values), body, nulls=False))
+
+
+def ints(values: Sequence[int | None]) -> Ints:
+    """Integers as bigint[]."""
+    if None in values:
+        parts = [_NULL if v is None else _INT8_LENGTH + v.to_bytes(8, "big", signed=True) for v in values]
+        return Ints(_array(_INT8, parts, nulls=True))
+    flat: list[int | None] = [8] * (2 * len(values))
+    flat[1::2] = values
+    return Ints(_wrapped(_INT8, len(values), struct.pack(">" + "iq" * len(values), *flat), nulls=False))
+
+
+def texts(values: Sequence[str | None]) -> Texts:
+    """Strings as text[]."""
+    return Texts(_sized(_TEXT, [None if v is None else v.encode() for v in values]))
+
+
+def byteas(values: Sequence[bytes | None]) -> Byteas:
+    """Byte strings as bytea[]."""
+    return Byteas(_sized(_BYTEA, values))
+
+
+def _sized(oid: int, values: Iterable[bytes | None]) -> bytes:
+    parts = [_NULL if v is None else len(v).to_bytes(4, "big") + v for v in values]
+    return _array(oid, parts, nulls=True)
+
+
+def _array(oid: int, parts: list[bytes], *, nulls: bool) -> bytes:
+    return _wrapped(oid, len(parts), b"".join(parts), nulls=nulls)
+
+
+def _wrapped(oid: int, count: int, body: bytes, *, nulls: bool) -> bytes:
+    if count == 0:
+        return _EMPTY.pack(0, 0, oid)
+    return _HEADER.pack(1, nulls, oid, count, 1) + body

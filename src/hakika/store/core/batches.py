@@ -1,0 +1,269 @@
+"""Batches in PostgreSQL: one round trip to lock and look, one to write and commit.
+
+Accounts are locked in the order of their ids, so that writers queue and never deadlock. Whatever else a
+decision needs is looked up after the locks, each look-up with its own later snapshot, and so sees all that
+those who held the locks before have committed. What nobody holds a lock for (a new id, the head of the
+chain) is fenced by unique indexes: `write` then returns False, nothing has happened, repeat the batch.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, LiteralString, NamedTuple
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from hakika.domain.ledger import Account, Decision, Kind, Row
+from hakika.domain.reasons import InvariantBroken
+from hakika.store.core.arrays import byteas, ints, texts, uuids
+from hakika.store.core.chain import FIRST, Link
+from hakika.store.lane import StoreFault
+
+# Statistics lag behind a table that grows from nothing; a plan chosen by them would scan it.
+SETUP: tuple[LiteralString, ...] = ("SET enable_seqscan = off", "SET plan_cache_mode = force_generic_plan")
+SLOT_LOCK = 0x48414B49  # first key of the advisory locks on writer slots
+
+Connection = psycopg.AsyncConnection[Any]
+
+LOCK: LiteralString = """
+SELECT id, debits_pending, credits_pending, debits_posted, credits_posted, uuid_send(last_entry),
+    debits_must_not_exceed_credits, credits_must_not_exceed_debits, ceiling_minor, currency
+FROM account
+WHERE id IN (
+    SELECT unnest(%(accounts)s)
+    UNION SELECT account FROM wallet_account WHERE msisdn = ANY (%(msisdns)s)
+    UNION SELECT account FROM bank_position WHERE bank = ANY (%(banks)s)
+)
+ORDER BY id FOR NO KEY UPDATE
+"""
+INCARNATION: LiteralString = """
+SELECT number, redriven_ms IS NOT NULL FROM incarnation ORDER BY number DESC LIMIT 1
+"""
+WALLETS: LiteralString = """
+SELECT msisdn, currency, account, status
+FROM wallet JOIN wallet_account USING (msisdn) WHERE msisdn = ANY (%(msisdns)s)
+"""
+POSITIONS: LiteralString = "SELECT bank, currency, account FROM bank_position WHERE bank = ANY (%(banks)s)"
+KNOWN: LiteralString = """
+SELECT uuid_send(id), uuid_send(head), member, members, kind, refusal, coalesce(debit, 0), coalesce(credit, 0),
+    coalesce(amount_minor, 0), coalesce(currency, ''), uuid_send(pending_id), expires_ms, content, fee_minor,
+    slot, seq, hash, at_ms
+FROM entry JOIN batch USING (slot, seq) WHERE id = ANY (%(ids)s)
+"""
+RESOLVED: LiteralString = """
+SELECT uuid_send(pending_id), kind FROM entry WHERE pending_id = ANY (%(pending_ids)s) AND refusal IS NULL
+"""
+WRITE: LiteralString = """
+WITH link AS (
+    INSERT INTO batch (slot, seq, at_ms, incarnation, entries, previous_hash, hash)
+    VALUES (%(slot)s, %(seq)s, %(at_ms)s, %(incarnation)s, %(entries)s, %(previous_hash)s, %(hash)s)
+), added AS (
+    INSERT INTO entry (slot, seq, position, id, head, member, members, kind, refusal, debit, credit, amount_minor,
+        currency, pending_id, expires_ms, content, fee_minor,
+        debit_debits_pending, debit_credits_pending, debit_debits_posted, debit_credits_posted,
+        credit_debits_pending, credit_credits_pending, credit_debits_posted, credit_credits_posted,
+        debit_previous, credit_previous)
+    SELECT %(slot)s, %(seq)s, generate_series(0, %(entries)s - 1), unnest(%(id)s), unnest(%(head)s),
+        unnest(%(member)s), unnest(%(members)s), unnest(%(kind)s), unnest(%(refusal)s), unnest(%(debit)s),
+        unnest(%(credit)s), unnest(%(amount)s), unnest(%(currency)s), unnest(%(pending_id)s), unnest(%(expires_ms)s),
+        unnest(%(content)s), unnest(%(fee)s), unnest(%(after_0)s), unnest(%(after_1)s), unnest(%(after_2)s),
+        unnest(%(after_3)s), unnest(%(after_4)s), unnest(%(after_5)s), unnest(%(after_6)s), unnest(%(after_7)s),
+        unnest(%(debit_previous)s), unnest(%(credit_previous)s)
+)
+UPDATE account SET debits_pending = new.debits_pending, credits_pending = new.credits_pending,
+    debits_posted = new.debits_posted, credits_posted = new.credits_posted, last_entry = new.last_entry
+FROM (
+    SELECT unnest(%(account)s) AS id, unnest(%(debits_pending)s) AS debits_pending,
+        unnest(%(credits_pending)s) AS credits_pending, unnest(%(debits_posted)s) AS debits_posted,
+        unnest(%(credits_posted)s) AS credits_posted, unnest(%(last_entry)s) AS last_entry
+) AS new
+WHERE account.id = new.id
+"""
+SLOTS: LiteralString = "SELECT slot FROM writer_slot ORDER BY slot <> %s, slot"
+CLAIM: LiteralString = "SELECT pg_try_advisory_lock(%s, %s)"
+HEAD: LiteralString = "SELECT seq, hash, at_ms FROM batch WHERE slot = %s ORDER BY seq DESC LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a batch must have locked or looked up."""
+
+    accounts: frozenset[int]
+    msisdns: frozenset[str]
+    banks: frozenset[str]
+    ids: frozenset[bytes]  # of commands, members and pending entries
+    pending_ids: frozenset[bytes]
+
+
+class WalletAccount(NamedTuple):
+    """One currency of a wallet."""
+
+    account: int
+    status: str
+
+
+class Stored(NamedTuple):
+    """A row and the link of the chain that holds it."""
+
+    row: Row
+    link: Link
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found, all of it under the locks."""
+
+    accounts: dict[int, Account]
+    wallets: dict[str, dict[str, WalletAccount]]  # by MSISDN and currency
+    positions: dict[tuple[str, str], int]  # by bank and currency
+    stored: dict[bytes, Stored]
+    resolved: dict[bytes, Kind]
+    incarnation: int
+    redriven: bool
+
+
+async def claim_slot(connection: Connection, preferred: int) -> Link:
+    """Take a free writer slot for the life of this connection and read the head of its chain.
+
+    Raises StoreFault when all slots are taken by living connections.
+    """
+    slots = await (await connection.execute(SLOTS, (preferred,))).fetchall()
+    for (slot,) in slots:
+        got = await (await connection.execute(CLAIM, (SLOT_LOCK, slot))).fetchone()
+        if got == (True,):
+            return await read_head(connection, slot)
+    raise StoreFault(f"all {len(slots)} writer slots are taken")
+
+
+async def read_head(connection: Connection, slot: int) -> Link:
+    """The last link of a slot's chain."""
+    row = await (await connection.execute(HEAD, (slot,))).fetchone()
+    return Link(slot, 0, FIRST) if row is None else Link(slot, *row)
+
+
+async def look(connection: Connection, needs: Needs) -> Looked:
+    """Begin a transaction, lock the batch's accounts, and look up the rest. One round trip."""
+    wanted = {"msisdns": texts(tuple(needs.msisdns)), "banks": texts(tuple(needs.banks))}
+    ids = {"ids": uuids(tuple(needs.ids)), "pending_ids": uuids(tuple(needs.pending_ids))}
+    async with connection.pipeline():
+        await connection.execute("BEGIN")
+        locked = await _ask(connection, LOCK, {"accounts": ints(tuple(needs.accounts)), **wanted})
+        lives = await _ask(connection, INCARNATION, {})
+        wallets = await _ask(connection, WALLETS, wanted) if needs.msisdns else None
+        positions = await _ask(connection, POSITIONS, wanted) if needs.banks else None
+        known = await _ask(connection, KNOWN, ids) if needs.ids else None
+        resolved = await _ask(connection, RESOLVED, ids) if needs.pending_ids else None
+    accounts = {row[0]: Account(*row[1:]) for row in await locked.fetchall()}
+    life = await lives.fetchone()
+    if life is None:
+        raise InvariantBroken("the database has no incarnation")
+    found: dict[str, dict[str, WalletAccount]] = {}
+    for msisdn, currency, account, status in await _rows(wallets):
+        found.setdefault(msisdn, {})[currency] = WalletAccount(account, status)
+    return Looked(
+        accounts=accounts,
+        wallets=found,
+        positions={(bank, currency): account for bank, currency, account in await _rows(positions)},
+        stored={row[0]: _stored(row) for row in await _rows(known)},
+        resolved={pending_id: Kind(kind) for pending_id, kind in await _rows(resolved)},
+        incarnation=life[0],
+        redriven=life[1],
+    )
+
+
+async def write(connection: Connection, incarnation: int, before: Link, link: Link, decision: Decision) -> bool:
+    """Write a decided batch as `link` and commit. False: another writer was first, nothing was written."""
+    parameters = {
+        "slot": link.slot,
+        "seq": link.seq,
+        "at_ms": link.at_ms,
+        "incarnation": incarnation,
+        "entries": len(decision.rows),
+        "previous_hash": before.hash,
+        "hash": link.hash,
+        **_entry_columns(decision.rows),
+        **_account_columns(decision.accounts),
+    }
+    try:
+        async with connection.pipeline():
+            updated = await _ask(connection, WRITE, parameters)
+            ended = await connection.execute("COMMIT")
+    except psycopg.errors.UniqueViolation:
+        await connection.execute("ROLLBACK")
+        return False
+    if updated.rowcount != len(decision.accounts) or ended.statusmessage != "COMMIT":
+        raise InvariantBroken(f"{updated.rowcount} of {len(decision.accounts)} accounts, {ended.statusmessage}")
+    return True
+
+
+async def give_up(connection: Connection) -> None:
+    """End a transaction that `look` began and that has nothing to write."""
+    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        await connection.execute("ROLLBACK")
+
+
+async def _ask(
+    connection: Connection, statement: LiteralString, parameters: dict[str, Any]
+) -> psycopg.AsyncCursor[Any]:
+    cursor = connection.cursor(binary=True)
+    return await cursor.execute(statement, parameters, prepare=True)
+
+
+async def _rows(cursor: psycopg.AsyncCursor[Any] | None) -> Iterable[tuple[Any, ...]]:
+    return () if cursor is None else await cursor.fetchall()
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    entry_id, head, member, members, kind, *rest = row[:14]
+    return Stored(Row(entry_id, head, member, members, Kind(kind), *rest), Link(*row[14:]))
+
+
+def _entry_columns(rows: list[Row]) -> dict[str, Any]:
+    """One array for each column of entry."""
+    (ids, heads, member, members, kinds, refusals, debits, credits, amounts, currencies, pending_ids, expiries,
+     contents, fees, afters, previous) = zip(*rows, strict=True)  # fmt: skip
+    nothing = (None,) * 8
+    after = list(zip(*[balances or nothing for balances in afters], strict=True))
+    debit_previous, credit_previous = zip(*previous, strict=True)
+    columns = {
+        "id": uuids(ids),
+        "head": uuids(heads),
+        "member": ints(member),
+        "members": ints(members),
+        "kind": texts(kinds),
+        "refusal": texts(refusals),
+        "debit": ints(_absent(debits)),
+        "credit": ints(_absent(credits)),
+        "amount": ints(_absent(amounts)),
+        "currency": texts([currency or None for currency in currencies]),
+        "pending_id": uuids(pending_ids),
+        "expires_ms": ints(expiries),
+        "content": byteas(contents),
+        "fee": ints(fees),
+        "debit_previous": uuids(debit_previous),
+        "credit_previous": uuids(credit_previous),
+    }
+    return columns | {f"after_{number}": ints(values) for number, values in enumerate(after)}
+
+
+def _absent(values: tuple[int, ...]) -> list[int | None] | tuple[int, ...]:
+    """0 stands for no account and no amount."""
+    return [value or None for value in values] if 0 in values else values
+
+
+def _account_columns(accounts: dict[int, Account]) -> dict[str, Any]:
+    """One array for each column of account that changes."""
+    if accounts:
+        debits_pending, credits_pending, debits_posted, credits_posted, last = list(
+            zip(*accounts.values(), strict=True)
+        )[:5]
+    else:
+        debits_pending = credits_pending = debits_posted = credits_posted = last = ()
+    return {
+        "account": ints(tuple(accounts)),
+        "debits_pending": ints(debits_pending),
+        "credits_pending": ints(credits_pending),
+        "debits_posted": ints(debits_posted),
+        "credits_posted": ints(credits_posted),
+        "last_entry": uuids(last),
+    }

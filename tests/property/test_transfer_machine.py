@@ -1,0 +1,343 @@
+"""One transfer through every kind of trouble that the design names, step by step at random, and some by heart.
+
+Hypothesis chooses the steps over `transfer_world.py`: messages lost, late, doubled and reordered, a core that is
+skewed, short or unwilling, workers that crash or take over, commit replies lost, recalls, wrong clocks. After each
+step and after healing the invariants are checked; their numbers are those of docs/invariants.md.
+"""
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from transfer_world import RETURN_AT_MS, VALID_UNTIL_MS, Message, Sender, World, recall
+
+from hakika.domain.reasons import Reason
+from hakika.domain.transfer import (
+    FINAL,
+    BankAcknowledgedReturn,
+    BankRefusedReturn,
+    ClockReturnDue,
+    CoreAnswered,
+    Outcome,
+    SenderWroteNothing,
+    Status,
+    Verdict,
+    status_of,
+)
+
+INDEX = st.integers(0, 7)
+LOST = st.sampled_from([False, False, False, True])
+OUTCOMES = st.sampled_from([Outcome.POSTED, Outcome.REFUSED, Outcome.BURNT])
+UNWILLING = st.sampled_from([None, Reason.POSITION_SHORT, Reason.WALLET_UNKNOWN])
+
+
+class TransferMachine(RuleBasedStateMachine):
+    """Rules are what the world may do; it is never asked to do it in a sensible order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+
+    @initialize(reserved=st.booleans(), skew_ms=st.sampled_from([0, 0, -20_000, 4_000]))
+    def begin(self, reserved: bool, skew_ms: int) -> None:
+        self.world = World(reserved=reserved)
+        self.world.core.skew_ms = skew_ms
+
+    # --- the gateway's processes ---
+
+    @precondition(lambda self: status_of(self.world.transfer) in (Status.RECEIVED, Status.RESERVED))
+    @rule(lost=LOST)
+    def worker_claims(self, lost: bool) -> None:
+        self.world.claim(reply_lost=lost)
+
+    @precondition(lambda self: self.world.senders)
+    @rule(index=INDEX)
+    def sender_writes(self, index: int) -> None:
+        self.world.write(self._sender(index))
+
+    @precondition(lambda self: any(not sender.wrote for sender in self.world.senders))
+    @rule(index=INDEX, lost=LOST)
+    def sender_wrote_nothing(self, index: int, lost: bool) -> None:
+        idle = [sender for sender in self.world.senders if not sender.wrote]
+        self.world.wrote_nothing(idle[index % len(idle)], reply_lost=lost)
+
+    @precondition(lambda self: self.world.senders)
+    @rule(index=INDEX)
+    def process_crashes(self, index: int) -> None:
+        self.world.senders.remove(self._sender(index))
+
+    @precondition(lambda self: status_of(self.world.transfer) is Status.IN_FLIGHT)
+    @rule()
+    def worker_takes_over(self) -> None:
+        self.world.take_over()
+
+    @precondition(lambda self: self.world.again)
+    @rule(index=INDEX, lost=LOST)
+    def event_is_given_again(self, index: int, lost: bool) -> None:
+        event = self.world.again.pop(index % len(self.world.again))
+        self.world.give(event, reply_lost=lost)
+
+    @precondition(lambda self: self.world.again)
+    @rule(index=INDEX)
+    def process_forgets_its_event(self, index: int) -> None:
+        self.world.again.pop(index % len(self.world.again))
+
+    @rule(lost=LOST)
+    def return_is_due(self, lost: bool) -> None:
+        self.world.give(ClockReturnDue(self.world.now_ms), reply_lost=lost)
+
+    @precondition(lambda self: self.world.transfer.returned)
+    @rule()
+    def unsent_ids_are_burnt(self) -> None:
+        self.world.burn_unsent()
+
+    # --- the wire and the core ---
+
+    @precondition(lambda self: self.world.wire)
+    @rule(index=INDEX, doubled=st.booleans())
+    def message_arrives(self, index: int, doubled: bool) -> None:
+        place = index % len(self.world.wire)
+        message = self.world.wire[place] if doubled else self.world.wire.pop(place)
+        self.world.core_executes(message)
+
+    @precondition(lambda self: self.world.wire)
+    @rule(index=INDEX)
+    def message_is_lost(self, index: int) -> None:
+        self.world.wire.pop(index % len(self.world.wire))
+
+    @precondition(lambda self: self.world.answers)
+    @rule(index=INDEX, doubled=st.booleans(), lost=LOST)
+    def answer_arrives(self, index: int, doubled: bool, lost: bool) -> None:
+        place = index % len(self.world.answers)
+        answer = self.world.answers[place] if doubled else self.world.answers.pop(place)
+        self.world.answer_arrives(answer, reply_lost=lost)
+
+    @precondition(lambda self: self.world.answers)
+    @rule(index=INDEX)
+    def answer_is_lost(self, index: int) -> None:
+        self.world.answers.pop(index % len(self.world.answers))
+
+    @rule(reason=UNWILLING)
+    def core_changes_its_mind(self, reason: Reason | None) -> None:
+        self.world.core.refuses = reason
+
+    @precondition(lambda self: any(attempt.outcome for attempt in self.world.transfer.attempts))
+    @rule(index=INDEX, outcome=OUTCOMES)
+    def answer_contradicts(self, index: int, outcome: Outcome) -> None:
+        """About a closed attempt: same again, or a break; never a change."""
+        before = self.world.transfer
+        closed = [attempt for attempt in before.attempts if attempt.outcome]
+        attempt = closed[index % len(closed)]
+        event = CoreAnswered(attempt.number, outcome, self.world.now_ms, Reason.WALLET_CLOSED)
+        decision = self.world.give(event)
+        burn_noted = before.returned and before.returned.burn_due
+        assert burn_noted or decision.transfer == before
+        said_before = outcome is attempt.outcome or (
+            attempt.outcome is Outcome.NOT_SENT and outcome is not Outcome.POSTED
+        )
+        assert (decision.verdict is Verdict.CONTRADICTION) == (not said_before)
+
+    # --- the bank and the clocks ---
+
+    @rule(lost=LOST)
+    def bank_recalls(self, lost: bool) -> None:
+        self.world.give(recall(), reply_lost=lost)
+
+    @precondition(lambda self: self.world.told["return"])
+    @rule(lost=LOST)
+    def bank_acknowledges(self, lost: bool) -> None:
+        self.world.give(BankAcknowledgedReturn(self.world.now_ms), reply_lost=lost)
+
+    @precondition(lambda self: self.world.told["return"])
+    @rule()
+    def bank_refuses_the_return(self) -> None:
+        assert self.world.give(BankRefusedReturn("no", self.world.now_ms)).verdict is Verdict.CONTRADICTION
+
+    @rule(step_ms=st.sampled_from([1, 700, 3_000, 9_000]))
+    def time_passes(self, step_ms: int) -> None:
+        self.world.now_ms += step_ms
+
+    @rule(step_ms=st.sampled_from([500, 8_000]))
+    def clock_steps_back(self, step_ms: int) -> None:
+        self.world.now_ms = max(0, self.world.now_ms - step_ms)
+
+    @invariant()
+    def holds(self) -> None:
+        self.world.check()
+
+    def teardown(self) -> None:
+        self.world.heal()
+        self.world.check()
+        self.world.check_end()
+
+    def _sender(self, index: int) -> Sender:
+        return self.world.senders[index % len(self.world.senders)]
+
+
+TransferMachine.TestCase.settings = settings(
+    max_examples=250, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestTransferMachine = TransferMachine.TestCase
+
+
+# --- by heart: the counterexample to each rule, step by step ------------------------------------------------
+
+
+def in_flight(*, written: bool = True) -> tuple[World, Sender]:
+    """One attempt recorded and, if `written`, on the wire."""
+    world = World()
+    world.claim(reply_lost=False)
+    if written:
+        world.write(world.senders[0])
+    return world, world.senders[0]
+
+
+def finish(world: World) -> Status:
+    """Heal and check everything."""
+    world.check()
+    world.heal()
+    world.check()
+    world.check_end()
+    return status_of(world.transfer)
+
+
+def test_silence_past_the_deadline_returns_nothing() -> None:
+    """I-GW-2, I-GW-6: validity has passed and the promise too; the instruction may still be on its way."""
+    world, _ = in_flight()
+    world.core.skew_ms = -(10**6)  # the core's clock is far behind: validity bounds nothing there
+    world.now_ms = 10 * RETURN_AT_MS
+    assert world.give(ClockReturnDue(world.now_ms)).effects == ()
+    world.check()
+    world.core_executes(world.wire[0])
+    assert finish(world) is Status.COMPLETED
+
+
+def test_the_burn_decides_in_doubt() -> None:
+    """I-GW-6: burnt means returned, and the instruction that arrives later moves nothing."""
+    world, _ = in_flight()
+    world.now_ms = VALID_UNTIL_MS
+    taker = world.take_over()
+    assert taker
+    world.write(taker)
+    assert world.wire[-1] == Message("burn", 1)
+    world.core_executes(world.wire.pop())
+    world.answer_arrives(world.answers.pop())
+    assert status_of(world.transfer) is Status.RETURNED
+    assert finish(world) is Status.RETURNED
+    assert world.core.credits == 0
+
+
+def test_already_posted_means_completed() -> None:
+    world, _ = in_flight()
+    world.core_executes(world.wire[0])
+    world.answers.clear()
+    world.now_ms = RETURN_AT_MS
+    taker = world.take_over()
+    assert taker
+    world.write(taker)
+    world.core_executes(world.wire.pop())
+    world.answer_arrives(world.answers.pop())
+    assert status_of(world.transfer) is Status.COMPLETED
+    assert finish(world) is Status.COMPLETED
+
+
+def test_not_sent_is_not_believed_after_a_takeover() -> None:
+    """I-GW-9: the first holder wrote nothing, but whoever took over may have sent the same id by now."""
+    world, first = in_flight(written=False)
+    taker = world.take_over()
+    assert taker
+    world.write(taker)
+    assert world.wrote_nothing(first, reply_lost=False).verdict is Verdict.RECORD_ONLY
+    world.claim(reply_lost=False)  # would be the second open id, and the second credit
+    assert finish(world) is Status.COMPLETED
+    assert len(world.transfer.attempts) == 1
+
+
+def test_not_sent_is_not_believed_of_the_one_who_took_over() -> None:
+    """I-GW-9: the taker wrote nothing itself, but the first holder's bytes are on the wire."""
+    world, _ = in_flight()
+    taker = world.take_over()
+    assert taker
+    assert world.wrote_nothing(taker, reply_lost=False).verdict is Verdict.RECORD_ONLY
+    world.claim(reply_lost=False)
+    assert finish(world) is Status.COMPLETED
+    assert len(world.transfer.attempts) == 1
+
+
+def test_not_sent_said_twice_does_not_close_the_next_attempt() -> None:
+    world, first = in_flight(written=False)
+    world.wrote_nothing(first, reply_lost=True)
+    world.claim(reply_lost=False)
+    world.write(world.senders[0])
+    world.give(world.again.pop())
+    assert [attempt.outcome for attempt in world.transfer.attempts] == [Outcome.NOT_SENT, None]
+    assert finish(world) is Status.COMPLETED
+
+
+def test_a_resend_keeps_its_id() -> None:
+    """I-GW-1, I-GW-7: while an id may live there is no other; claims in between change nothing."""
+    world, _ = in_flight()
+    for _ in range(3):
+        world.claim(reply_lost=False)
+        taker = world.take_over()
+        assert taker
+        world.write(taker)
+    assert {message.number for message in world.written} == {1}
+    assert finish(world) is Status.COMPLETED
+    assert world.core.credits == 1
+
+
+def test_nothing_is_sent_after_a_return() -> None:
+    """I-GW-7: the clock steps back after the return was decided."""
+    world = World()
+    world.now_ms = RETURN_AT_MS
+    world.give(ClockReturnDue(world.now_ms))
+    world.now_ms = 0
+    world.claim(reply_lost=False)
+    assert world.transfer.attempts == ()
+    assert finish(world) is Status.RETURNED
+
+
+def test_one_return_whoever_asks() -> None:
+    """I-GW-8: the clock and the bank ask at once, and each twice."""
+    world = World()
+    world.now_ms = RETURN_AT_MS
+    for event in (ClockReturnDue(world.now_ms), recall(), ClockReturnDue(world.now_ms), recall()):
+        world.give(event, reply_lost=True)
+    assert world.recorded["DecideReturn"] == 1
+    assert world.told == {"return": 1, "resolution": 1}
+    assert finish(world) is Status.RETURNED
+
+
+def test_recall_in_flight_waits_for_the_burn() -> None:
+    for core_was_first in (True, False):
+        world, _ = in_flight()
+        if core_was_first:
+            world.core_executes(world.wire[0])
+        world.wire.clear()
+        world.give(recall())
+        assert status_of(world.transfer) is Status.IN_FLIGHT
+        assert finish(world) is (Status.COMPLETED if core_was_first else Status.RETURNED)
+        assert world.told["resolution"] == 1
+
+
+def test_late_success_after_a_return_is_a_break() -> None:
+    """Law 1: only a restore or a bug can cause it; it is told, and nothing moves by itself."""
+    world, _ = in_flight()
+    world.now_ms = VALID_UNTIL_MS
+    world.core.stored[1] = (Outcome.BURNT, None)
+    world.answer_arrives((1, Outcome.BURNT, None))
+    decision = world.give(CoreAnswered(1, Outcome.POSTED, world.now_ms))
+    assert decision.verdict is Verdict.CONTRADICTION
+    assert decision.transfer == world.transfer
+    assert status_of(world.transfer) is Status.RETURNED
+
+
+@pytest.mark.parametrize("first", [recall(), ClockReturnDue(RETURN_AT_MS), SenderWroteNothing(1, 1, 0)], ids=repr)
+def test_every_lost_reply_is_settled_by_the_same_event(first: object) -> None:
+    world, _ = in_flight(written=False)
+    once = world.give(first)  # type: ignore[arg-type]
+    twice = world.give(first)  # type: ignore[arg-type]
+    assert twice.effects == ()
+    assert twice.transfer == once.transfer
+    assert finish(world) in FINAL

@@ -1,0 +1,117 @@
+"""The breaker and its window: silence stops fresh transfers at once, and they flow again only after doubts."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hakika.domain.breaker import SESSION_FRESH_S, WINDOW_MAX, WINDOW_MIN, Breaker
+
+
+def flowing(now_s: float = 100.0) -> Breaker:
+    """A breaker through which fresh transfers flow at full width."""
+    breaker = Breaker()
+    breaker.answered(now_s)
+    breaker.resolved(now_s)
+    return breaker
+
+
+def test_nothing_flows_before_the_first_answer() -> None:
+    """A process that has just started may have left doubts behind: it looks before it sends."""
+    breaker = Breaker()
+    assert not breaker.sendable(0.0)
+    breaker.answered(1.0)
+    assert not breaker.sendable(1.0)
+    breaker.resolved(1.0)
+    assert breaker.sendable(1.0)
+
+
+def test_resolved_without_a_live_session_keeps_it_open() -> None:
+    breaker = Breaker()
+    breaker.resolved(1.0)
+    assert not breaker.sendable(1.0)
+    breaker.answered(10.0)
+    breaker.resolved(10.0 + SESSION_FRESH_S + 0.1)
+    assert not breaker.sendable(10.0 + SESSION_FRESH_S + 0.1)
+
+
+def test_first_silence_stops_and_shrinks() -> None:
+    breaker = flowing()
+    assert breaker.full()
+    breaker.silent(101.0)
+    assert not breaker.sendable(101.0)
+    assert breaker.window == WINDOW_MIN
+    breaker.answered(102.0)
+    assert not breaker.sendable(102.0)  # an answer alone resolves nothing
+    breaker.resolved(102.0)
+    assert breaker.sendable(102.0)
+    assert breaker.window == WINDOW_MIN
+
+
+def test_unreachable_stops_without_a_doubt() -> None:
+    breaker = flowing()
+    breaker.unreachable(100.5)
+    assert not breaker.sendable(100.5)
+    assert not breaker.live(100.5)
+    assert not breaker.doubts
+    breaker.answered(101.0)
+    assert not breaker.sendable(101.0)
+    breaker.resolved(101.0)
+    assert breaker.sendable(101.0)
+
+
+def test_a_quiet_session_stops_fresh_transfers() -> None:
+    breaker = flowing(100.0)
+    assert breaker.sendable(100.0 + SESSION_FRESH_S)
+    assert not breaker.sendable(100.0 + SESSION_FRESH_S + 0.01)
+
+
+def test_window_doubles_with_each_full_round() -> None:
+    breaker = flowing()
+    breaker.silent(101.0)
+    breaker.answered(101.5)
+    breaker.resolved(101.5)
+    widths = [breaker.window]
+    while not breaker.full():
+        breaker.round_complete(breaker.window // 2 - 1)
+        assert breaker.window == widths[-1]  # not a full round
+        breaker.round_complete(breaker.window // 2)
+        widths.append(breaker.window)
+    assert widths == [4, 8, 16, 32, 64]
+    breaker.round_complete(WINDOW_MAX)
+    assert breaker.window == WINDOW_MAX
+
+
+def test_rounds_that_end_after_the_trip_do_not_widen() -> None:
+    breaker = flowing()
+    breaker.silent(101.0)
+    breaker.round_complete(64)
+    assert breaker.window == WINDOW_MIN
+
+
+def test_trip_time_is_that_of_the_first() -> None:
+    breaker = flowing()
+    breaker.silent(101.0)
+    breaker.silent(105.0)
+    assert breaker.since_s == 101.0
+
+
+STEP = st.sampled_from(["answered", "silent", "unreachable", "resolved", "round_complete", "wait"])
+
+
+@given(st.lists(STEP, max_size=60))
+def test_no_fresh_transfer_between_a_silence_and_its_resolution(steps: list[str]) -> None:
+    """Whatever the order of events: doubts are resolved before the drain, and the window stays in its bounds."""
+    breaker, now_s, doubted = Breaker(), 0.0, True
+    for step in steps:
+        now_s += 0.4
+        match step:
+            case "wait":
+                now_s += SESSION_FRESH_S
+            case "round_complete":
+                breaker.round_complete(breaker.window)
+            case _:
+                getattr(breaker, step)(now_s)
+        doubted = step == "silent" or (doubted and step != "resolved")
+        assert WINDOW_MIN <= breaker.window <= WINDOW_MAX
+        if breaker.sendable(now_s):
+            assert not doubted
+            assert breaker.live(now_s)

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Screenshots of what people see, into var/screens: every situation of the tracking page in every language.
+
+    tools/screens.py                                  all of it, light, at 240, 360 and 1280 px
+    tools/screens.py --only 'held*' --lang sw --dark  a part of it, as a phone in dark mode shows it
+    tools/screens.py --file report=var/replay/2023-07-27/report.html --width 1280
+
+Names: tracking-<situation>-<language>-<width>[-dark].png, and <name>-<width>.png for files. Needs Debian's
+chromium (tools/apt.sh).
+"""
+
+import argparse
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "pages")]
+
+from page_browser import Browser, Served, serving  # noqa: E402
+from page_samples import SAMPLES, at  # noqa: E402
+
+from hakika.channels.web.catalogue import Language  # noqa: E402
+from hakika.channels.web.policy import page_headers  # noqa: E402
+from hakika.channels.web.render import busy_page, page, unavailable_page, unknown_page  # noqa: E402
+
+WIDTHS = (240, 360, 1280)
+HEIGHTS = {240: 320, 360: 640}  # a KaiOS phone, a small Android
+
+
+def tracking_pages(language: Language) -> dict[str, bytes]:
+    """Every page that a tracking link can lead to, by name."""
+    pages = {name: page(view, language) for name, view in SAMPLES.items()}
+    now_ms = at(14, 30)
+    pages["unknown"] = unknown_page(language, as_of_ms=now_ms)
+    pages["unavailable"] = unavailable_page(language, at(14, 12), as_of_ms=now_ms)
+    pages["busy"] = busy_page(language, as_of_ms=now_ms, retry_after_s=20)
+    return pages
+
+
+def wanted(asked: argparse.Namespace) -> dict[str, Served]:
+    """What is asked for, by the name of its picture without the width."""
+    served = {}
+    for item in asked.file:
+        name, _, path = item.partition("=")
+        served[name] = Served(Path(path or name).read_bytes())
+    if asked.file and not asked.only:
+        return served
+    languages = [Language(code) for code in asked.lang] or list(Language)
+    for language in languages:
+        for name, body in tracking_pages(language).items():
+            if fnmatch(name, asked.only or "*"):
+                served[f"tracking-{name}-{language.value}"] = Served(body, page_headers(language.value))
+    return served
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Screenshots of Hakika's pages.")
+    parser.add_argument("--out", type=Path, default=ROOT / "var" / "screens", help="folder for the pictures")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="situations of the tracking page, as held*")
+    parser.add_argument("--lang", action="append", default=[], choices=[code.value for code in Language])
+    parser.add_argument("--width", action="append", type=int, default=[], help="CSS pixels; repeatable")
+    parser.add_argument("--dark", action="store_true", help="prefers-color-scheme: dark")
+    parser.add_argument("--file", action="append", default=[], metavar="NAME=PATH", help="an HTML file instead")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Take the pictures; 0 when all were taken."""
+    asked = arguments()
+    served = wanted(asked)
+    taken = 0
+    with serving({f"/{name}": answer for name, answer in served.items()}) as base, Browser() as browser:
+        tab = browser.tab()
+        for width in asked.width or WIDTHS:
+            tab.screen(width, HEIGHTS.get(width, 800), dark=asked.dark)
+            for name in served:
+                tab.open(f"{base}/{name}")
+                tab.picture(asked.out / f"{name}-{width}{'-dark' if asked.dark else ''}.png")
+                taken += 1
+    print(f"{taken} pictures in {asked.out}")
+    return 0 if taken else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
