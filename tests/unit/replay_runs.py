@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
 from hakika import clock
+from hakika.domain.money import decimal_text
 from hakika.simulator.demand import Order
 from hakika.simulator.driver import Told
 from hakika.simulator.faults import Mode
@@ -13,7 +14,7 @@ from hakika.simulator.lives import AttemptRow, Booked, Life
 from hakika.simulator.reckoning import Evidence, Reckoning, reckon
 from hakika.simulator.record import Mark, Record
 from hakika.simulator.scenario import Amounts, Bank, Demand, Event, Phase, Scenario
-from hakika.simulator.tracking import Checked, Sample, check
+from hakika.simulator.tracking import HOLDERS, STATUSES, Checked, Sample, check, stage_at
 
 BEGAN_MS = 1_690_448_400_000
 EAT = timezone(timedelta(hours=3))
@@ -188,18 +189,25 @@ def ordinary() -> Run:
 
 def page(uetr: str, life: Life, at_ms: int, **changed: object) -> Sample:
     """What a truthful page says at an instant, with some members changed."""
-    from hakika.simulator.tracking import HOLDERS, stage_at
-
     stage = stage_at(life, at_ms)
     body: dict[str, object] = {
         "stage": stage,
         "holder": HOLDERS[stage],
-        "as_of": datetime.fromtimestamp(at_ms / 1000, EAT).isoformat(timespec="milliseconds"),
-        "amount_minor": life.amount_minor,
+        "as_of": iso(at_ms),
+        "amount": decimal_text(life.amount_minor, life.currency),
         "currency": life.currency,
-        "deadline": datetime.fromtimestamp(life.deadline_ms / 1000, EAT).isoformat(timespec="milliseconds"),
+        "status": STATUSES[stage],
+        "received": iso(life.received_ms),
+        "deadline": iso(life.deadline_ms),
+        "ended": iso(life.decided_ms or life.final_ms),
+        "return_confirmed": iso(life.acknowledged_ms),
         "creditor": {"name": "Wan**** K****", "msisdn": "2547** *** 678"},
     }
     dead = ms(54) <= at_ms <= ms(63)
     name = "quiet" if at_ms < ms(20) else "outage"
     return Sample(uetr, at_ms - 3, name, dead, 200, {**body, **changed})
+
+
+def iso(at_ms: int | None) -> str | None:
+    """An instant as a page writes it."""
+    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, EAT).isoformat(timespec="milliseconds")

@@ -145,7 +145,9 @@ def _figures(figures: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _back(mark: Mark) -> str:
-    return "" if mark.until_ms is None else f"; answers again after {(mark.until_ms - mark.at_ms) / 1000:.1f} real seconds"
+    return (
+        "" if mark.until_ms is None else f"; answers again after {(mark.until_ms - mark.at_ms) / 1000:.1f} real seconds"
+    )
 
 
 def _hours(record: Record) -> list[dict[str, str]]:

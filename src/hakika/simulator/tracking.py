@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from hakika import clock
+from hakika.domain.money import decimal_text
 from hakika.simulator.lives import Life
 
 ASK_S = 3.0
@@ -28,6 +29,15 @@ HOLDERS = {
     "completed": "wallet",
     "coming_back": "hakika",
     "returned": "bank",
+}
+STATUSES = {
+    "held": "RECEIVED",
+    "sending": "IN_FLIGHT",
+    "in_doubt": "IN_FLIGHT",
+    "past_deadline_in_doubt": "IN_FLIGHT",
+    "completed": "COMPLETED",
+    "coming_back": "RETURNED",
+    "returned": "RETURNED",
 }
 
 
@@ -171,12 +181,27 @@ def falsehood(sample: Sample, life: Life | None) -> str | None:
     instants = _instants(life, at_ms - BEHIND_MS, at_ms + AHEAD_MS)
     if not any(_true_at(stage, life, instant) for instant in instants):
         return f"says {stage}; the records say {stage_at(life, at_ms)}"
-    for key, truth in (("amount_minor", life.amount_minor), ("currency", life.currency)):
+    facts = {"amount": decimal_text(life.amount_minor, life.currency), "currency": life.currency}
+    facts["status"] = STATUSES[stage]
+    for key, truth in facts.items():
         if body.get(key) != truth:
-            return f"{key} is {body.get(key)!r}, the order says {truth!r}"
-    if instant_ms(body.get("deadline")) != life.deadline_ms:
-        return "names another deadline than the promise"
-    return _leak(body, life)
+            return f"{key} is {body.get(key)!r}, the records say {truth!r}"
+    return _wrong_instant(body, stage, life) or _leak(body, life)
+
+
+def _wrong_instant(body: dict[str, Any], stage: str, life: Life) -> str | None:
+    """An instant on the page that differs from the recorded one."""
+    truths: dict[str, int | None] = {"received": life.received_ms, "deadline": life.deadline_ms}
+    if stage == "completed":
+        truths["ended"] = life.final_ms
+    if stage in ("coming_back", "returned"):
+        truths["ended"] = life.decided_ms
+    if stage == "returned":
+        truths["return_confirmed"] = life.acknowledged_ms
+    for key, truth in truths.items():
+        if instant_ms(body.get(key)) != truth:
+            return f"{key} is {body.get(key)!r}, which is not what was recorded"
+    return None
 
 
 def stage_at(life: Life, at_ms: int) -> str:

@@ -106,6 +106,7 @@ class Facts(_Words, frozen=True, rename={"from_": "from"}):
 class Notes(_Words, frozen=True):
     """What stands beside the sentence."""
 
+    after_fee: str
     position_short: str
     late: str
     as_of: str

@@ -128,6 +128,7 @@ def _about_no_transfer(
         amount="",
         holder=fill(sentence.holder, **values),
         promise=fill(sentence.promise, **values),
+        deadline="",
         advice=fill(sentence.advice),
         reason="",
         notes=(),

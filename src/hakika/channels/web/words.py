@@ -48,10 +48,15 @@ class Said:
     amount: str  # `holder` begins with it
     holder: str
     promise: str
+    deadline: str  # as it stands in `promise`, if it does
     advice: str
     reason: str
     notes: tuple[str, ...]
     as_of: str
+
+    def parted_promise(self) -> tuple[str, str, str]:
+        """The promise before, at and after the deadline; all of it before when it names none."""
+        return self.promise.partition(self.deadline) if self.deadline else (self.promise, "", "")
 
 
 def key_of(view: TrackingView) -> Key:
@@ -94,6 +99,10 @@ def said(view: TrackingView, language: Language) -> Said:
     notes = []
     if view.stage is Stage.HELD and view.position_short and key is Key.HELD:
         notes.append(fill(words.notes.position_short, **values))
+    if view.stage is Stage.COMPLETED and view.fee_minor:
+        fee = amount_text(view.fee_minor, view.currency, language)
+        credited = amount_text(view.amount_minor - view.fee_minor, view.currency, language)
+        notes.append(fill(words.notes.after_fee, fee=fee, credited=credited))
     if _late(view):
         notes.append(fill(words.notes.late, **values))
     return Said(
@@ -102,6 +111,7 @@ def said(view: TrackingView, language: Language) -> Said:
         amount=values["amount"],
         holder=fill(sentence.holder, **values),
         promise=fill(sentence.promise, **values),
+        deadline=values["deadline"],
         advice=fill(sentence.advice),
         reason=fill(words.reasons[view.reason], **values) if view.reason else "",
         notes=tuple(notes),
