@@ -164,17 +164,21 @@ def verify(
     core_url: Annotated[str | None, Parameter(help="The core's database.")] = None,
     gateway_url: Annotated[str | None, Parameter(help="The gateway's database.")] = None,
     books: Annotated[list[str] | None, Parameter(help="BANK=FILE, once a bank.")] = None,
+    settled: Annotated[bool, Parameter(negative=(), help="Demand that every transfer has ended.")] = False,
     json: AsJson = False,
 ) -> int:
     """Recount the databases and the banks' books independently, and compare them to the cent.
 
-    Exit status 0 where everything agrees, 1 where something does not: each finding is named.
+    Exit status 0 where everything agrees, 1 where something does not (each finding is named), 2 where something
+    could not be looked at.
 
     Example: `hakika verify --state var/replay/2023-07-27 --json`
     """
     from hakika.simulator import checker
 
-    return checker.command(state=state, core_url=core_url, gateway_url=gateway_url, books=books or [], as_json=json)
+    return checker.command(
+        state=state, core_url=core_url, gateway_url=gateway_url, books=books or [], as_json=json, settled=settled
+    )
 
 
 @app.command

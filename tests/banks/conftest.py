@@ -1,6 +1,6 @@
 """Fixtures for the demo banks' tests: one scripted gateway and as many bank processes as a test starts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,21 @@ async def gateway(keys: Keys) -> AsyncIterator[ScriptedGateway]:
 
 @pytest.fixture
 async def start_bank(gateway: ScriptedGateway, tmp_path: Path) -> AsyncIterator[StartBank]:
-    """Start a bank with these settings; `crash_at` arms a crash point. Books are checked at the end."""
+    """Start a bank with these settings; `crash_at` arms a crash point, `seed_books` fills the books before.
+
+    The books are checked at the end, and the log holds no traceback.
+    """
     started: list[BankProcess] = []
 
-    async def start(*, crash_at: str | None = None, **settings: Any) -> BankProcess:
+    async def start(
+        *, crash_at: str | None = None, seed_books: Callable[[Path], None] | None = None, **settings: Any
+    ) -> BankProcess:
         folder = tmp_path / f"bank{len(started)}"
         folder.mkdir()
         bank = BankProcess(folder, gateway, **settings)
         started.append(bank)
+        if seed_books is not None:
+            seed_books(bank.books_file)
         await bank.start(crash_at)
         return bank
 

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from hakika.counterparties.faults import CRASH_POINTS, FaultSet
 from hakika.counterparties.notices import amount_text, msisdn_text, notice_text
-from hakika.counterparties.settings import SettingsRefused, load
+from hakika.counterparties.settings import BankSettings, SettingsRefused, load
 
 TEXT = """
 role = "bank"
@@ -79,3 +81,10 @@ def test_every_notice_has_its_words(language: str, kind: str) -> None:
         )
         assert "KES 500" in text and "0712 345 678" in text and "{" not in text
         assert (":" in text) or by_ms is None  # no time is named before there is a deadline
+
+
+def test_settings_faults_and_crash_points_are_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "demo-banks.md").read_text("utf-8")
+    named = [field.name for struct in (BankSettings, FaultSet) for field in msgspec.structs.fields(struct)]
+    missing = [name for name in (*named, *CRASH_POINTS) if f"`{name}`" not in page]
+    assert missing == []

@@ -54,9 +54,7 @@ COMING_BACK = replace(
 RETURNED = replace(
     COMING_BACK, stage=Stage.RETURNED, acknowledged_ms=at(17, 58, 4), as_of_ms=at(18, 10), reason=Reason.WALLET_UNKNOWN
 )
-BOTH = replace(
-    COMING_BACK, stage=Stage.RETURNED_BUT_CREDITED, acknowledged_ms=at(17, 58, 4), as_of_ms=at(19, 30)
-)
+BOTH = replace(COMING_BACK, stage=Stage.RETURNED_BUT_CREDITED, acknowledged_ms=at(17, 58, 4), as_of_ms=at(19, 30))
 
 SAMPLES: dict[str, TrackingView] = {
     "held": HELD,

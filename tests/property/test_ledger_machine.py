@@ -150,6 +150,8 @@ class LedgerMachine(RuleBasedStateMachine):
             if row.pending_id is not None and row.refusal is None:
                 assert row.pending_id not in self.resolved, "a pending entry is resolved once"
                 self.resolved[row.pending_id] = row.kind
+        posted = [row for row in decision.rows if row.after is not None]
+        assert set(decision.accounts) == {number for row in posted for number in (row.debit, row.credit)}
         self.accounts.update(decision.accounts)
 
     @invariant()

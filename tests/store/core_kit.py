@@ -62,9 +62,7 @@ class Bench:
 
     async def balance(self, account: int) -> int:
         """Posted credits less posted debits."""
-        ((balance,),) = await self.rows(
-            "SELECT credits_posted - debits_posted FROM account WHERE id = %s", account
-        )
+        ((balance,),) = await self.rows("SELECT credits_posted - debits_posted FROM account WHERE id = %s", account)
         return int(balance)
 
     async def open_wallet(self, msisdn: str) -> int:

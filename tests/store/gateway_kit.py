@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from threading import Barrier
+from typing import Any, Protocol
 from uuid import UUID
 
 import psycopg
 
 from hakika.store.embedded import RoleAccess
+from hakika.store.server_roles import Role
 
 FIRST, SECOND = UUID(int=0xA1), UUID(int=0xA2)  # two holders of leases
 RECEIVED_MS, VALID_UNTIL_MS, RETURN_AT_MS, DEADLINE_MS = 1_000, 2_000, 3_000, 4_000
@@ -27,7 +29,9 @@ CLOSE = """
 UPDATE attempt SET outcome = %s, reason = %s, closed_ms = 1600, closed_by = %s, closed_token = %s,
     core_incarnation = 1, chain_slot = 0, chain_seq = 7, chain_head = 'h' WHERE id = %s
 """
-CLOSE_UNSENT = "UPDATE attempt SET outcome = 'not_sent', closed_ms = 1600, closed_by = %s, closed_token = %s WHERE id = %s"
+CLOSE_UNSENT = (
+    "UPDATE attempt SET outcome = 'not_sent', closed_ms = 1600, closed_by = %s, closed_token = %s WHERE id = %s"
+)
 TAKE_OVER = "UPDATE attempt SET lease_holder = %s, lease_token = lease_token + 1 WHERE id = %s"
 ADD_RETURN = """
 INSERT INTO payment_return (transfer, return_id, reason, decided_ms, acknowledged_ms, burn_due)
@@ -46,7 +50,19 @@ ADD_FACT = "INSERT INTO outbox (transfer, bank, kind, fact, created_ms) VALUES (
 ADD_BREAK = "INSERT INTO reconciliation_break (transfer, kind, evidence, opened_ms) VALUES (%s, 'k', '{}', 1)"
 ADD_RECALL = "INSERT INTO recall VALUES ('bank-a', %s, %s, 'A1', 'DUPL', 1000)"
 ADD_KEY = "INSERT INTO bank_key (kid, bank, public_key, added_ms) VALUES (%s, 'bank-a', %s, 1)"
-BANKS = "INSERT INTO bank VALUES ('bank-a', 'Bank A', 'http://a', 'house-4h'), ('bank-b', 'Bank B', 'http://b', 'house-4h')"
+BANKS = (
+    "INSERT INTO bank VALUES ('bank-a', 'Bank A', 'http://a', 'house-4h'), ('bank-b', 'Bank B', 'http://b', 'house-4h')"
+)
+
+
+class Templates(Protocol):
+    """The fixture `templates`: as many databases as a module wants."""
+
+    def copy(self, role: Role, *, migrated: bool = True) -> RoleAccess:
+        """A fresh migrated database."""
+
+    def drop(self, database: RoleAccess) -> None:
+        """Remove it."""
 
 
 @dataclass
@@ -58,6 +74,7 @@ class Sql:
     owner: psycopg.Connection[Any]
     reader: psycopg.Connection[Any]
     numbers: "count[int]" = field(default_factory=lambda: count(1))
+    barrier: Barrier = field(default_factory=lambda: Barrier(2))  # where two sessions meet
 
     @classmethod
     def open(cls, database: RoleAccess) -> "Sql":

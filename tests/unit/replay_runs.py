@@ -55,7 +55,7 @@ class Run:
     crossed: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     links: Links = field(default_factory=lambda: Links(link_specs(("bank-a", "bank-b")), seed=1))
-    books: dict[str, int] = field(
+    books: dict[str, int | None] = field(
         default_factory=lambda: {"core_sum_minor": 0, "bank_vs_gateway_minor": 0, "gateway_vs_core_minor": 0}
     )
     findings: list[str] = field(default_factory=list)
@@ -80,9 +80,7 @@ class Run:
 
     def judged(self) -> Reckoning:
         """The verdict."""
-        return reckon(
-            self.evidence(), scenario="2023-07-27", seed=7, scale=180.0, main_link="gateway-core"
-        )
+        return reckon(self.evidence(), scenario="2023-07-27", seed=7, scale=180.0, main_link="gateway-core")
 
     def record(self) -> Record:
         """What the report is made from."""

@@ -279,6 +279,10 @@ def test_a_linked_set_is_all_or_nothing() -> None:
     assert refused.accounts[BANK].debits_posted == 100, "nothing of the refused set is left"
 
 
+def test_a_refused_set_changes_no_account() -> None:
+    assert decide([Set(linked(100, 10_000))], World().accounts, {}, {}, NOW_MS).accounts == {}
+
+
 def test_a_set_is_undone_with_the_pending_entries_it_resolved() -> None:
     pending = linked(100)[0]._replace(kind=Kind.PENDING)
     post = pending._replace(id=an_id("post"), kind=Kind.POST, pending_id=pending.id)

@@ -1,6 +1,7 @@
 """Reading what a bank sends: every field, every refusal by code, field and words, and the ids it still names."""
 
 import re
+import time
 from dataclasses import replace
 from uuid import UUID
 
@@ -18,7 +19,6 @@ from wire_samples import (
     whole_errors,
 )
 
-from hakika.clock import monotonic_s
 from hakika.wire.iso20022 import reading, writing
 from hakika.wire.iso20022.messages import Contact, CreditTransferMessage
 from hakika.wire.iso20022.reading import MessageRefused
@@ -420,7 +420,7 @@ def test_reading_one_transfer_stays_cheap() -> None:
 
 
 def _timed(body: bytes) -> float:
-    started_s = monotonic_s()
+    started_s = time.process_time()
     for _ in range(50):
         reading.read(body)
-    return (monotonic_s() - started_s) / 50
+    return (time.process_time() - started_s) / 50

@@ -127,7 +127,14 @@ FINAL = StatusReport(
     (
         StatusItem(UETR, "MSG-1", "E-1", None, None, TxStatus.COMPLETED),
         StatusItem(
-            UETR_2, "MSG-2", "E-2", None, None, TxStatus.PENDING, "AM04", "position_short: " + "long words " * 20
+            UETR_2,
+            "MSG-2",
+            "E-2",
+            None,
+            None,
+            TxStatus.PENDING,
+            "AM04",
+            "position_short: " + "long words " * 20 + "end",
         ),
     ),
 )

@@ -149,9 +149,10 @@ class _Operator:
     async def open_wallet(self, request: Request) -> Response:
         order = decoded(request, operator.OpenWallet)
         require(is_msisdn(order.msisdn), "msisdn", "E.164 digits without +, of a possible number")
-        require(len(order.name.strip()) > 0 and len(order.name) <= NAME_MAX, "name", f"1 to {NAME_MAX} characters")
+        name = order.name.strip()
+        require(0 < len(name) <= NAME_MAX and name.isprintable(), "name", f"1 to {NAME_MAX} printable characters")
         self._served(order.currency)
-        row, new = await self._customers.open_wallet(order.msisdn, order.name.strip(), order.currency)
+        row, new = await self._customers.open_wallet(order.msisdn, name, order.currency)
         return as_json(forms.wallet_view(row), 201 if new else 200)
 
     async def wallet(self, request: Request) -> Response:

@@ -53,7 +53,9 @@ class _Command(Generic[T]):
 
 def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection in autocommit mode with the durability that the books promise."""
-    mode = "ro" if read_only else "rwc"
+    if not read_only:
+        file.touch(mode=0o600)
+    mode = "ro" if read_only else "rw"
     conn = sqlite3.connect(
         f"{file.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )

@@ -9,9 +9,11 @@ import json
 import logging
 import re
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -30,6 +32,8 @@ CONNECTIONS_MAX = 2048
 LISTEN_WITHIN_S = 5.0
 DRAIN_S = 5.0
 FORM_FIELDS_MAX = 20
+THREADS_END_S = 1.0
+THREADS = Path("/proc/self/task")
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +206,8 @@ class Listening:
     door: Door
     server: Server
     task: "asyncio.Task[None]"
-    url: str = field(default="")
+    url: str
+    other_threads: frozenset[int]  # native threads that were there before the server's
 
     async def stop(self) -> None:
         """Finish what is in flight within DRAIN_S and free the port."""
@@ -215,6 +220,22 @@ class Listening:
             self.task.cancel()
             with suppress(asyncio.CancelledError):
                 await self.task
+        await self._threads_ended()
+
+    async def _threads_ended(self) -> None:
+        """Wait for granian's last native thread: one that outlives the interpreter aborts the whole process."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(THREADS_END_S):
+                while _native_threads() - self.other_threads:  # noqa: ASYNC110 - a thread's end sends no event
+                    await asyncio.sleep(0.002)
+
+
+def _native_threads() -> frozenset[int]:
+    """Threads of this process that Python did not start; none where the system does not list them."""
+    if not THREADS.is_dir():
+        return frozenset()
+    ours = {thread.native_id for thread in threading.enumerate()}
+    return frozenset(int(entry.name) for entry in THREADS.iterdir()) - ours
 
 
 async def listen(door: Door, host: str, port: int) -> Listening:
@@ -222,6 +243,7 @@ async def listen(door: Door, host: str, port: int) -> Listening:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
+    other_threads = _native_threads()
     server = Server(
         door,
         address=host,
@@ -234,7 +256,7 @@ async def listen(door: Door, host: str, port: int) -> Listening:
         log_enabled=False,
     )
     task = asyncio.get_running_loop().create_task(server.serve(), name=f"door {host}:{port}")
-    listening = Listening(door, server, task, f"http://{host}:{port}")
+    listening = Listening(door, server, task, f"http://{host}:{port}", other_threads)
     async with asyncio.timeout(LISTEN_WITHIN_S):
         while not await _accepts(host, port):
             if task.done():

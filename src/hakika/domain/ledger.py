@@ -189,7 +189,7 @@ def decide(
     """
     books = _Books(accounts, known, resolved, now_ms)
     outcomes = [books.burn(command) if isinstance(command, Burn) else books.post(command) for command in batch]
-    return Decision(outcomes, books.rows, {number: books.accounts[number] for number in books.changed})
+    return Decision(outcomes, books.rows, books.changed_accounts(accounts))
 
 
 class _Books:
@@ -203,11 +203,15 @@ class _Books:
         now_ms: int,
     ) -> None:
         self.accounts = dict(accounts)
-        self.changed: set[int] = set()
+        self._touched: set[int] = set()
         self.rows: list[Row] = []
         self._known = dict(known)
         self._resolved = dict(resolved)
         self._now_ms = now_ms
+
+    def changed_accounts(self, before: Mapping[int, Account]) -> dict[int, Account]:
+        """Accounts that are not as they were; those of an undone set are."""
+        return {n: self.accounts[n] for n in self._touched if self.accounts[n] is not before[n]}
 
     def burn(self, command: Burn) -> list[Outcome]:
         """The stored answer, or a new burn."""
@@ -392,8 +396,8 @@ class _Books:
         credited = Account(credit[0], credit[1] + pending, credit[2], credit[3] + posted, entry.id, *credit[5:])
         self.accounts[entry.debit] = debited
         self.accounts[entry.credit] = credited
-        self.changed.add(entry.debit)
-        self.changed.add(entry.credit)
+        self._touched.add(entry.debit)
+        self._touched.add(entry.credit)
         after = (*debited[:4], *credited[:4])
         row = self._row(command, number, None, after, (debit.last, credit.last))
         self._keep(row)

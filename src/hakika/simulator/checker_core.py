@@ -12,7 +12,8 @@ from hakika.simulator.checker_findings import Check, Tally
 from hakika.simulator.checker_snapshots import DatabaseSnapshot, recount
 
 SUMS = """
-SELECT currency, (sum(debits_posted) - sum(credits_posted))::bigint, (sum(debits_pending) - sum(credits_pending))::bigint
+SELECT currency, (sum(debits_posted) - sum(credits_posted))::bigint,
+    (sum(debits_pending) - sum(credits_pending))::bigint
 FROM account GROUP BY currency ORDER BY currency
 """
 MAGNITUDES = """
@@ -128,7 +129,8 @@ SELECT concat('entry ', e.id), CASE
     WHEN e.kind IN ('post', 'void') AND held.id IS NULL THEN 'resolves a reservation that does not exist'
     WHEN e.kind IN ('post', 'void') AND (held.kind <> 'pending' OR held.refusal IS NOT NULL)
         THEN 'resolves what was never reserved'
-    WHEN e.kind IN ('post', 'void') AND (held.debit, held.credit, held.currency) IS DISTINCT FROM (e.debit, e.credit, e.currency)
+    WHEN e.kind IN ('post', 'void')
+        AND (held.debit, held.credit, held.currency) IS DISTINCT FROM (e.debit, e.credit, e.currency)
         THEN 'resolves a reservation of other accounts'
     WHEN e.kind IN ('post', 'void') AND e.amount_minor > held.amount_minor THEN 'resolves more than was reserved'
     WHEN e.kind = 'void' AND e.amount_minor <> held.amount_minor THEN 'releases less than was reserved'
@@ -180,7 +182,8 @@ CREDITS = Check(
     """
 WITH named AS (
     SELECT head.*, fee.id AS fee_id, fee.debit AS fee_debit, fee.credit AS fee_credit, fee.amount_minor AS fee_amount,
-        sha256(int4send(6) || 'member'::bytea || int4send(16) || uuid_send(head.id) || int4send(4) || int4send(1)) AS digest
+        sha256(int4send(6) || 'member'::bytea || int4send(16) || uuid_send(head.id) || int4send(4) || int4send(1))
+            AS digest
     FROM entry head LEFT JOIN entry fee ON fee.head = head.id AND fee.member = 1
     WHERE head.member = 0 AND head.content IS NOT NULL AND head.refusal IS NULL
 )
@@ -189,15 +192,18 @@ SELECT concat('set ', n.id), CASE
     WHEN p.account IS NULL THEN 'a credit that no position pays'
     WHEN w.account IS NULL THEN 'a credit that reaches no wallet'
     WHEN n.members > 2 THEN 'a credit with more than a fee beside it'
-    WHEN n.fee_minor <> coalesce(n.fee_amount, 0) THEN format('its head states a fee of %s, %s was posted', n.fee_minor, coalesce(n.fee_amount, 0))
+    WHEN n.fee_minor <> coalesce(n.fee_amount, 0)
+        THEN format('its head states a fee of %s, %s was posted', n.fee_minor, coalesce(n.fee_amount, 0))
     WHEN n.fee_debit <> n.debit THEN 'another account than the position pays the fee'
     WHEN f.role IS DISTINCT FROM 'fee' THEN 'the fee reaches another account than the operator''s'
     ELSE 'the id of its fee does not follow from its head' END
 FROM named n LEFT JOIN bank_position p ON p.account = n.debit LEFT JOIN wallet_account w ON w.account = n.credit
 LEFT JOIN account f ON f.id = n.fee_credit
-WHERE n.kind <> 'posted' OR p.account IS NULL OR w.account IS NULL OR n.members > 2 OR n.fee_minor <> coalesce(n.fee_amount, 0)
+WHERE n.kind <> 'posted' OR p.account IS NULL OR w.account IS NULL OR n.members > 2
+    OR n.fee_minor <> coalesce(n.fee_amount, 0)
     OR (n.fee_id IS NOT NULL AND (n.fee_debit <> n.debit OR f.role IS DISTINCT FROM 'fee' OR uuid_send(n.fee_id) <>
-        set_byte(set_byte(substr(n.digest, 1, 16), 6, get_byte(n.digest, 6) & 15 | 128), 8, get_byte(n.digest, 8) & 63 | 128)))
+        set_byte(set_byte(substr(n.digest, 1, 16), 6, get_byte(n.digest, 6) & 15 | 128), 8,
+            get_byte(n.digest, 8) & 63 | 128)))
 """,
 )
 IDS = Check(

@@ -66,10 +66,10 @@ ONE_OPEN = Check(
     """
 SELECT concat(t.bank, ' ', t.uetr), format('has %s open attempts and %s posted ones, %s after a posted one',
     o.open, o.posted, o.later)
-FROM (SELECT a.transfer, count(*) FILTER (WHERE outcome IS NULL) AS open, count(*) FILTER (WHERE outcome = 'posted') AS posted,
-        count(*) FILTER (WHERE number > first_posted) AS later
-    FROM attempt a LEFT JOIN (SELECT transfer, min(number) AS first_posted FROM attempt WHERE outcome = 'posted' GROUP BY transfer) p
-        ON p.transfer = a.transfer
+FROM (SELECT a.transfer, count(*) FILTER (WHERE outcome IS NULL) AS open,
+        count(*) FILTER (WHERE outcome = 'posted') AS posted, count(*) FILTER (WHERE number > first_posted) AS later
+    FROM attempt a LEFT JOIN (SELECT transfer, min(number) AS first_posted FROM attempt WHERE outcome = 'posted'
+        GROUP BY transfer) p ON p.transfer = a.transfer
     GROUP BY a.transfer) AS o
 JOIN transfer t ON t.id = o.transfer WHERE o.open > 1 OR o.later > 0
 """,
@@ -95,7 +95,8 @@ SELECT concat(t.bank, ' ', t.uetr), format('its return is %s, which does not fol
 FROM payment_return r LEFT JOIN transfer t ON t.id = r.transfer
 WHERE r.return_id <> 'RTR' || replace(r.transfer::text, '-', '')
 UNION ALL
-SELECT concat('transfer ', transfer), format('has %s returns', count(*)) FROM payment_return GROUP BY transfer HAVING count(*) > 1
+SELECT concat('transfer ', transfer), format('has %s returns', count(*))
+FROM payment_return GROUP BY transfer HAVING count(*) > 1
 """,
 )
 EVIDENCE = Check(
@@ -129,7 +130,8 @@ SELECT concat(m.bank, ' ', m.uetr), format('was accepted in message %s, but no t
 FROM (SELECT bank, msg_id, unnest(uetrs) AS uetr FROM message) AS m
 LEFT JOIN transfer t ON t.bank = m.bank AND t.uetr = m.uetr WHERE t.id IS NULL
 UNION ALL
-SELECT concat(t.bank, ' ', t.uetr), CASE WHEN m.bank IS NULL THEN format('came in message %s, which is not there', t.msg_id)
+SELECT concat(t.bank, ' ', t.uetr), CASE
+    WHEN m.bank IS NULL THEN format('came in message %s, which is not there', t.msg_id)
     WHEN NOT t.uetr = ANY (m.uetrs) THEN format('came in message %s, which does not carry it', t.msg_id)
     ELSE format('was received at %s, its message at %s', t.received_ms, m.received_ms) END
 FROM transfer t LEFT JOIN message m ON m.bank = t.bank AND m.msg_id = t.msg_id
@@ -143,7 +145,8 @@ ORDERS = Check(
 SELECT concat(bank, ' message ', msg_id), 'its bytes are not those that were signed for: the hash differs'
 FROM message WHERE sha256(body) <> body_sha256
 UNION ALL
-SELECT concat(bank, ' ', uetr), format('is stored %s times', count(*)) FROM transfer GROUP BY bank, uetr HAVING count(*) > 1
+SELECT concat(bank, ' ', uetr), format('is stored %s times', count(*))
+FROM transfer GROUP BY bank, uetr HAVING count(*) > 1
 UNION ALL
 SELECT concat(bank, ' ', uetr), 'is in custody without amount, creditor or reference' FROM transfer
 WHERE status <> 'REJECTED' AND (num_nulls(amount_minor, currency, creditor_msisdn, tracking, content_sha256,
@@ -159,7 +162,8 @@ SELECT concat(bank, ' ', uetr), format('received %s, valid until %s, return at %
 FROM transfer WHERE status <> 'REJECTED'
     AND (received_ms < valid_until_ms AND valid_until_ms < return_at_ms AND return_at_ms < deadline_ms) IS NOT TRUE
 UNION ALL
-SELECT concat(t.bank, ' ', t.uetr), format('went back %s ms before anything allowed it', t.valid_until_ms - r.decided_ms)
+SELECT concat(t.bank, ' ', t.uetr),
+    format('went back %s ms before anything allowed it', t.valid_until_ms - r.decided_ms)
 FROM payment_return r JOIN transfer t ON t.id = r.transfer
 LEFT JOIN (SELECT DISTINCT transfer FROM attempt WHERE outcome = 'refused') refused ON refused.transfer = t.id
 WHERE r.decided_ms < t.valid_until_ms AND t.recalled_reason IS NULL AND refused.transfer IS NULL
@@ -169,11 +173,13 @@ FACTS = Check(
     "I16",
     "facts",
     """
-SELECT concat(t.bank, ' ', t.uetr), format('%s, and the outbox tells its bank %s completions, %s returns, %s answers to a recall',
-    t.status, coalesce(o.finals, 0), coalesce(o.returns, 0), coalesce(o.resolutions, 0))
+SELECT concat(t.bank, ' ', t.uetr),
+    format('%s, and the outbox tells its bank %s completions, %s returns, %s answers to a recall', t.status,
+        coalesce(o.finals, 0), coalesce(o.returns, 0), coalesce(o.resolutions, 0))
 FROM transfer t
-LEFT JOIN (SELECT transfer, count(*) FILTER (WHERE kind = 'final') AS finals, count(*) FILTER (WHERE kind = 'return') AS returns,
-        count(*) FILTER (WHERE kind = 'resolution') AS resolutions FROM outbox GROUP BY transfer) o ON o.transfer = t.id
+LEFT JOIN (SELECT transfer, count(*) FILTER (WHERE kind = 'final') AS finals,
+        count(*) FILTER (WHERE kind = 'return') AS returns, count(*) FILTER (WHERE kind = 'resolution') AS resolutions
+    FROM outbox GROUP BY transfer) o ON o.transfer = t.id
 WHERE coalesce(o.finals, 0) <> (t.status = 'COMPLETED')::int OR coalesce(o.returns, 0) <> (t.status = 'RETURNED')::int
     OR coalesce(o.resolutions, 0) <> (t.recalled_reason IS NOT NULL AND t.status IN ('COMPLETED', 'RETURNED'))::int
 """,
@@ -182,15 +188,18 @@ MESSAGES = Check(
     "I16",
     "messages",
     """
-SELECT concat(t.bank, ' ', t.uetr), CASE WHEN o.bank <> t.bank THEN format('its fact %s is addressed to %s', o.kind, o.bank)
+SELECT concat(t.bank, ' ', t.uetr), CASE
+    WHEN o.bank <> t.bank THEN format('its fact %s is addressed to %s', o.kind, o.bank)
     ELSE format('its fact %s travels in message %s of %s, a %s', o.kind, o.msg_id, m.bank, m.kind) END
 FROM outbox o JOIN transfer t ON t.id = o.transfer LEFT JOIN outgoing_message m ON m.msg_id = o.msg_id
 WHERE o.bank <> t.bank OR (o.msg_id IS NOT NULL AND (m.msg_id IS NULL OR m.bank <> o.bank
     OR m.kind <> CASE o.kind WHEN 'final' THEN 'status' WHEN 'held' THEN 'status' ELSE o.kind END))
 UNION ALL
-SELECT concat(m.bank, ' message ', m.msg_id), CASE WHEN o.times IS NULL THEN format('a %s that carries no fact', m.kind)
+SELECT concat(m.bank, ' message ', m.msg_id), CASE
+    WHEN o.times IS NULL THEN format('a %s that carries no fact', m.kind)
     ELSE format('a %s that carries %s facts', m.kind, o.times) END
-FROM outgoing_message m LEFT JOIN (SELECT msg_id, count(*) AS times FROM outbox WHERE msg_id IS NOT NULL GROUP BY msg_id) o
+FROM outgoing_message m
+LEFT JOIN (SELECT msg_id, count(*) AS times FROM outbox WHERE msg_id IS NOT NULL GROUP BY msg_id) o
     ON o.msg_id = m.msg_id
 WHERE o.times IS NULL OR (m.kind <> 'status' AND o.times <> 1)
 UNION ALL
@@ -203,7 +212,8 @@ BREAKS = Check(
     "I17",
     "breaks",
     """
-SELECT coalesce(concat(t.bank, ' ', t.uetr), 'no transfer'), format('reconciliation break %s: %s', b.kind, left(b.evidence::text, 200))
+SELECT CASE WHEN t.id IS NULL THEN 'no transfer' ELSE concat(t.bank, ' ', t.uetr) END,
+    format('reconciliation break %s: %s', b.kind, left(b.evidence::text, 200))
 FROM reconciliation_break b LEFT JOIN transfer t ON t.id = b.transfer ORDER BY b.seq
 """,
 )
@@ -231,7 +241,8 @@ UNFINISHED = Check(
     "unfinished",
     """
 SELECT concat(t.bank, ' ', t.uetr), CASE t.status WHEN 'RECEIVED' THEN 'is held, neither completed nor returned'
-    WHEN 'IN_FLIGHT' THEN 'is in flight: no answer is known' ELSE 'is returned, and its bank has not acknowledged it' END
+    WHEN 'IN_FLIGHT' THEN 'is in flight: no answer is known'
+    ELSE 'is returned, and its bank has not acknowledged it' END
 FROM transfer t LEFT JOIN payment_return r ON r.transfer = t.id
 WHERE t.status IN ('RECEIVED', 'IN_FLIGHT') OR (t.status = 'RETURNED' AND r.acknowledged_ms IS NULL)
 """,

@@ -15,7 +15,7 @@ from hakika.simulator.links import Links
 from hakika.simulator.lives import Booked, Life
 from hakika.simulator.tracking import Checked
 
-RETURN_GRACE_MS = 10_000  # a return must be booked within this much time in which its bank could be reached
+RETURN_GRACE_MS = 20_000  # machine speed: a return is confirmed within so much time in which its bank could be reached
 IN_DOUBT_PER_CUT = 64 + 1  # the send window, and one
 UNANSWERED = "unanswered"
 
@@ -41,7 +41,7 @@ class Evidence:
     swallowed: dict[str, int]  # instruction id -> lost on the link after the gateway had sent it
     links: Links
     tracking: Checked
-    books: dict[str, int]
+    books: dict[str, int | None]
     findings: list[str]  # of the independent recount
     verify_ok: bool
     judged_ms: int  # when the databases were read
@@ -270,6 +270,6 @@ def _balance(figures: dict[str, Any], evidence: Evidence, broken: list[Broken]) 
         broken.append(Broken("count", f"{figures['offered']} were offered, {parts} are accounted for"))
     for name, amount in evidence.books.items():
         if amount != 0:
-            broken.append(Broken("books", f"{name} is {amount}, not 0"))
+            broken.append(Broken("books", f"{name} is {'not known' if amount is None else amount}, not 0"))
     if not evidence.verify_ok:
         broken += [Broken("recount", finding) for finding in evidence.findings or ["it does not agree"]]

@@ -16,12 +16,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hakika.simulator import pictures
+from hakika.simulator.reckoning import Broken
 from hakika.simulator.record import Mark, Record, duration, moments, quantile_s, wait_bars
 from hakika.simulator.story import stories
 from hakika.simulator.tracking import HOLDERS
 from hakika.store.durable import write_private_file
 
-BROKEN_SHOWN = 50
+BROKEN_SHOWN = 8
+BROKEN_MORE = 1000
 HOUR_S = 3600
 COLUMNS = (
     "uetr", "bank", "amount_minor", "currency", "status", "reason", "debited_s", "received_s", "deadline_s",
@@ -68,11 +70,9 @@ def _content(record: Record, links: list[dict[str, Any]]) -> dict[str, Any]:
         "speed": f"{scale:g} times its speed",
         "second_is": duration(scale),
         "figures": _figures(figures),
-        "broken": [
-            {"rule": item.rule, "detail": item.detail, "uetr": str(UUID(item.uetr)) if item.uetr else ""}
-            for item in reckoning.broken[:BROKEN_SHOWN]
-        ],
-        "broken_more": max(0, len(reckoning.broken) - BROKEN_SHOWN),
+        "broken": _broken(reckoning.broken[:BROKEN_SHOWN]),
+        "broken_more": _broken(reckoning.broken[BROKEN_SHOWN:BROKEN_MORE]),
+        "broken_count": len(reckoning.broken),
         "flight_wide": Markup(pictures.in_flight(record, width=928, height=360, number=1)),  # noqa: S704
         "flight_narrow": Markup(pictures.in_flight(record, width=360, height=330, number=2)),  # noqa: S704
         "waits_wide": Markup(pictures.waits(record, width=928, number=3)),  # noqa: S704
@@ -103,6 +103,12 @@ def _content(record: Record, links: list[dict[str, Any]]) -> dict[str, Any]:
         "links": [_link_row(row) for row in links],
         "machine": ", ".join(f"{name} {value}" for name, value in record.machine.items()),
     }
+
+
+def _broken(items: list[Broken]) -> list[dict[str, str]]:
+    return [
+        {"rule": item.rule, "detail": item.detail, "uetr": str(UUID(item.uetr)) if item.uetr else ""} for item in items
+    ]
 
 
 def headline(record: Record) -> str:
@@ -203,7 +209,8 @@ def _counted(record: Record) -> list[dict[str, str]]:
         shown = f"{sum(value.values()):,}" if isinstance(value, dict) else f"{value:,}"
         rows.append({"name": name, "value": shown, "words": meaning})
     for name, amount in figures["books"].items():
-        rows.append({"name": name, "value": f"{amount:,}", "words": "minor units; 0 is right"})
+        shown = "not known" if amount is None else f"{amount:,}"
+        rows.append({"name": name, "value": shown, "words": "minor units; 0 is right"})
     return rows
 
 

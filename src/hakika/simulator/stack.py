@@ -63,6 +63,7 @@ class Stack:
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._servers: dict[str, EmbeddedPostgres] = {}
         self._dead: set[str] = set()
+        self._began_s = 0.0
 
     # --- start and stop
 
@@ -75,6 +76,7 @@ class Stack:
             raise
 
     async def _start(self) -> None:
+        self._began_s = clock.monotonic_s()
         for name in await clear_left_over(self.folder.log):
             log.warning("%s was left over from a supervisor that was killed; ended", name)
         names = [*ROLES, *self.plan.bank_ids, *(spec.name for spec in self.links.specs)]
@@ -87,6 +89,10 @@ class Stack:
             for bank in self.plan.banks:
                 group.create_task(self._start_bank(bank))
         self.folder.remember("ready.json", self.ready())
+        self._step("everything answers")
+
+    def _step(self, words: str) -> None:
+        log.info("%.2f s after the start: %s", clock.monotonic_s() - self._began_s, words)
 
     async def stop(self) -> None:
         """Stop everything in order; idempotent."""
@@ -108,13 +114,16 @@ class Stack:
         child = self._child(role, settings)
         await child.start()
         await self.until_ready(role)
+        self._step(f"{role} is ready")
         if role == "core":
             await open_demo(self.folder, self.plan, self.url("core"), self._token("operator"))
+            self._step("demo wallets are open")
 
     async def _start_database(self, role: Literal["core", "gateway"]) -> None:
         server = EmbeddedPostgres(self.folder.postgres(role))
         self._servers[role] = server
         await server.start()
+        self._step(f"{role}'s PostgreSQL takes connections")
         access = await prepare_role(server, role)
         package = core_store if role == "core" else gateway_store
         await migrate(access.owner_url, Path(package.__path__[0]) / "migrations")
@@ -125,12 +134,14 @@ class Stack:
             ("owner", access.owner_url),
         ):
             self.folder.secret(f"{role}.{user}.url", url)
+        self._step(f"{role}'s database is migrated")
         self._watchers[role] = asyncio.create_task(server.supervise(), name=f"watch {role} postgres")
 
     async def _start_bank(self, bank: BankPlan) -> None:
         child = self._child(bank.id, self._bank_settings(bank), role="bank")
         await child.start()
         await self.until_ready(bank.id)
+        self._step(f"{bank.id} answers")
 
     def _child(self, name: str, settings: Path, *, role: str | None = None) -> Child:
         arguments = ["-m", "hakika.cli", "serve", role or name, "--settings", str(settings)]

@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -21,18 +22,13 @@ from hakika.simulator.reckoning import Broken
 from hakika.simulator.record import Record, duration, wait_bars
 
 PLAIN_EVERY_S = 5.0
+PLAIN_WIDTH = 1000  # elsewhere lines are not broken: they may be searched
 NEWS_SHOWN = 4
 SPARKS = " ▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 60
 BROKEN_SHOWN = 20
-STYLES = {
-    "held": "#F0B45A",
-    "completed": "#5CCB95",
-    "returned": "#8FB2FF",
-    "broken": "#FF8A80",
-    "unknown": "bright_black",
-}
-STYLES_LIGHT = {"held": "#9A5B00", "completed": "#0A6B43", "returned": "#1F4FBF", "broken": "#A61B1B"}
+# The terminal's own palette, so that the states keep their colours on light and dark alike.
+STYLES = {"held": "yellow", "completed": "green", "returned": "bright_blue", "broken": "red", "unknown": "bright_black"}
 
 
 @dataclass(slots=True)
@@ -76,7 +72,7 @@ class Terminal:
 
     def say(self, words: str, style: str = "") -> None:
         """One line that stays."""
-        self._console.print(Text(words, style=style))
+        self._console.print(Text(words, style=style), soft_wrap=not self._console.is_terminal)
         self._out.flush()
 
     def news(self, words: str) -> None:
@@ -142,7 +138,7 @@ class Terminal:
         series, width = self._flight, SPARK_WIDTH
         if len(series) > width:
             edges = [len(series) * place // width for place in range(width + 1)]
-            series = [max(series[low:high] or [0]) for low, high in zip(edges, edges[1:], strict=False)]
+            series = [max(series[low:high] or [0]) for low, high in pairwise(edges)]
         most = max(series, default=0)
         bars = "".join(SPARKS[-(-value * (len(SPARKS) - 1) // most) if most else 0] for value in series)
         return Text.assemble("in flight ", (bars, STYLES["held"]), f" {self._flight[-1] if self._flight else 0:,}")
@@ -155,7 +151,8 @@ class Terminal:
         figures = reckoning.figures
         agree = all(value == 0 for value in figures["books"].values())
         self.say("")
-        for line in verdict_lines(figures, self._console.width, agree=agree):
+        width = self._console.width if self._console.is_terminal else PLAIN_WIDTH
+        for line in verdict_lines(figures, width, agree=agree):
             self.say(line, "bold")
         self.say("")
         for line in waits_lines(record, self._console.width):
@@ -168,17 +165,14 @@ class Terminal:
         self.say(f"Tracking pages looked at: {figures['tracking_checked']:,}; wrong: {figures['tracking_wrong']}.")
         self.say("")
         if reckoning.kept:
-            self.say("✓ Every promise was kept.", "bold " + self._state_style("completed"))
+            self.say("✓ Every promise was kept.", "bold " + STYLES["completed"])
         else:
-            self.say("▲ A promise was broken:", "bold " + self._state_style("broken"))
+            self.say("▲ A promise was broken:", "bold " + STYLES["broken"])
             for line in broken_lines(reckoning.broken):
                 self.say(line)
         self.say("")
         for file in files:
             self.say(file)
-
-    def _state_style(self, state: str) -> str:
-        return STYLES[state]
 
 
 def verdict_lines(figures: dict[str, int], width: int, *, agree: bool) -> list[str]:

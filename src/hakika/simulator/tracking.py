@@ -107,6 +107,15 @@ class Tracker:
             self._followed.pop(0)
         return True
 
+    async def bank_state(self, bank_url: str) -> dict[str, Any] | None:
+        """A bank's own counters; None where it does not answer."""
+        try:
+            answer = await self._http.get(f"{bank_url}/control/state")
+            content = answer.json() if answer.status_code == 200 else None
+        except (httpx2.HTTPError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
     @property
     def followed(self) -> int:
         """Transfers whose reference is known."""

@@ -50,7 +50,7 @@ def run(state: Path, *, fresh: bool, scale: float, ready_file: Path | None) -> i
         else:
             status = asyncio.run(_run(folder, Plan(DEMO_BANKS, scale=scale), fresh=fresh, ready_file=ready_file))
     except* FAULTS as group:
-        for line in _messages(group):
+        for line in messages(group):
             print(f"hakika up: {line}", file=sys.stderr)
     return status
 
@@ -126,10 +126,11 @@ def _remove(file: Path | None) -> None:
         file.unlink(missing_ok=True)
 
 
-def _messages(group: BaseExceptionGroup[Any]) -> list[str]:
+def messages(group: BaseExceptionGroup[Any]) -> list[str]:
+    """Every leaf's own words."""
     found: list[str] = []
     for error in group.exceptions:
-        found += _messages(error) if isinstance(error, BaseExceptionGroup) else [str(error) or type(error).__name__]
+        found += messages(error) if isinstance(error, BaseExceptionGroup) else [str(error) or type(error).__name__]
     return found
 
 

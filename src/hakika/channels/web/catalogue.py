@@ -5,6 +5,7 @@ or knows one too many, so a page can never meet a gap. `draft` marks a language 
 seen yet. Which sentence fits a transfer is decided in `words.py`.
 """
 
+import re
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
@@ -81,7 +82,6 @@ class Steps(_Words, frozen=True):
     end_completed: str
     end_coming_back: str
     end_returned: str
-    end_both: str
     done: str
     now: str
     next: str
@@ -165,6 +165,7 @@ def chosen_language(asked: str | None, accept_language: str | None) -> Language:
 
 
 ACCEPT_ITEMS_MAX = 20
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", re.ASCII)  # RFC 9110, 12.4.2
 
 
 def _weighted(header: str) -> list[tuple[float, str]]:
@@ -182,12 +183,7 @@ def _weighted(header: str) -> list[tuple[float, str]]:
 
 
 def _weight(text: str) -> float:
-    if not text.isascii() or text.startswith(("+", "-")) or "_" in text or len(text) > 5:
-        return 0.0
-    try:
-        return min(1.0, float(text))
-    except ValueError:
-        return 0.0
+    return float(text) if _QUALITY.fullmatch(text) else 0.0
 
 
 def prefers_json(accept: str | None) -> bool:

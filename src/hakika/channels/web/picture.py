@@ -111,7 +111,8 @@ def steps_of(view: TrackingView, language: Language) -> list[Step]:
     if view.stage is Stage.RETURNED:
         return [reached, never, step(words.end_returned, now, Mark.DONE, shape)]
     if view.stage is Stage.RETURNED_BUT_CREDITED:
-        return [reached, sent, step(words.end_both, now, Mark.DONE if view.final else Mark.NOW, shape)]
+        both = fill(catalogue(language).sentences[key].word)
+        return [reached, sent, step(both, now, Mark.DONE if view.final else Mark.NOW, shape)]
     return [reached, step(words.wallet_sent, now, Mark.NOW, shape), step(words.end_next, by, Mark.NEXT)]
 
 

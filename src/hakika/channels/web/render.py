@@ -31,8 +31,6 @@ from hakika.domain.money import decimal_text
 
 LOOK_AGAIN_S = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TONES = {Page.UNKNOWN: Tone.UNKNOWN, Page.UNAVAILABLE: Tone.BROKEN, Page.BUSY: Tone.UNKNOWN}
-_SHAPES = {Page.UNKNOWN: "doubt", Page.UNAVAILABLE: "late", Page.BUSY: "doubt"}
 
 
 def page(view: TrackingView, language: Language, *, looking_again: bool = True) -> bytes:
@@ -137,8 +135,8 @@ def _about_no_transfer(
     shown = {
         "said": told,
         "rest": told.holder,
-        "tone": _TONES[about].value,
-        "shape": _SHAPES[about],
+        "tone": Tone.UNKNOWN.value,
+        "shape": "doubt",
         "steps": [],
         "facts": [],
         "look_again_s": look_again_s,

@@ -80,9 +80,7 @@ class TrackingView:
     @property
     def final(self) -> bool:
         """Nothing about this transfer will change any more."""
-        return self.stage in FINAL or (
-            self.stage is Stage.RETURNED_BUT_CREDITED and self.acknowledged_ms is not None
-        )
+        return self.stage in FINAL or (self.stage is Stage.RETURNED_BUT_CREDITED and self.acknowledged_ms is not None)
 
 
 def status_of(stage: Stage) -> Status:

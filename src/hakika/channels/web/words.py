@@ -96,6 +96,7 @@ def said(view: TrackingView, language: Language) -> Said:
         "bank": clean(view.bank_name),
     }
     sentence = words.sentences[key]
+    both = view.stage is Stage.RETURNED_BUT_CREDITED  # why it went back would contradict that it arrived
     notes = []
     if view.stage is Stage.HELD and view.position_short and key is Key.HELD:
         notes.append(fill(words.notes.position_short, **values))
@@ -113,7 +114,7 @@ def said(view: TrackingView, language: Language) -> Said:
         promise=fill(sentence.promise, **values),
         deadline=values["deadline"],
         advice=fill(sentence.advice),
-        reason=fill(words.reasons[view.reason], **values) if view.reason else "",
+        reason=fill(words.reasons[view.reason], **values) if view.reason and not both else "",
         notes=tuple(notes),
         as_of=fill(words.notes.as_of, as_of=times.dated(view.as_of_ms)),
     )
@@ -124,9 +125,7 @@ def _late(view: TrackingView) -> bool:
     if view.stage is Stage.COMPLETED:
         return view.ended_ms is not None and view.ended_ms > view.deadline_ms
     return (
-        view.stage is Stage.RETURNED
-        and view.acknowledged_ms is not None
-        and (view.acknowledged_ms > view.deadline_ms)
+        view.stage is Stage.RETURNED and view.acknowledged_ms is not None and (view.acknowledged_ms > view.deadline_ms)
     )
 
 

@@ -116,7 +116,7 @@ class Poster:
 def _needs(commands: Sequence[Command], fee_accounts: Mapping[str, int], thorough: bool) -> Needs:
     """What to lock and look up. The members of a credit are known only with their head, so they are looked up
     only in a repeat (`thorough`), after an id turned out to be taken."""
-    accounts = set(fee_accounts.values())
+    accounts: set[int] = set()
     msisdns, banks, ids, pending_ids = set(), set(), set(), set()
     for command in commands:
         match command:
@@ -124,6 +124,7 @@ def _needs(commands: Sequence[Command], fee_accounts: Mapping[str, int], thoroug
                 ids.add(command.id)
                 if thorough:
                     ids.add(fee_member(command.id))
+                accounts.update(fee_accounts.values())
                 msisdns.add(command.msisdn)
                 banks.add(command.bank)
             case Post():

@@ -173,7 +173,21 @@ async def look(connection: Connection, needs: Needs) -> Looked:
 
 async def write(connection: Connection, incarnation: int, before: Link, link: Link, decision: Decision) -> bool:
     """Write a decided batch as `link` and commit. False: another writer was first, nothing was written."""
-    parameters = {
+    try:
+        async with connection.pipeline():
+            updated = await _ask(connection, WRITE, parameters(incarnation, before, link, decision))
+            ended = await connection.execute("COMMIT")
+    except psycopg.errors.UniqueViolation:
+        await connection.execute("ROLLBACK")
+        return False
+    if updated.rowcount != len(decision.accounts) or ended.statusmessage != "COMMIT":
+        raise InvariantBroken(f"{updated.rowcount} of {len(decision.accounts)} accounts, {ended.statusmessage}")
+    return True
+
+
+def parameters(incarnation: int, before: Link, link: Link, decision: Decision) -> dict[str, Any]:
+    """What WRITE takes."""
+    return {
         "slot": link.slot,
         "seq": link.seq,
         "at_ms": link.at_ms,
@@ -184,16 +198,6 @@ async def write(connection: Connection, incarnation: int, before: Link, link: Li
         **_entry_columns(decision.rows),
         **_account_columns(decision.accounts),
     }
-    try:
-        async with connection.pipeline():
-            updated = await _ask(connection, WRITE, parameters)
-            ended = await connection.execute("COMMIT")
-    except psycopg.errors.UniqueViolation:
-        await connection.execute("ROLLBACK")
-        return False
-    if updated.rowcount != len(decision.accounts) or ended.statusmessage != "COMMIT":
-        raise InvariantBroken(f"{updated.rowcount} of {len(decision.accounts)} accounts, {ended.statusmessage}")
-    return True
 
 
 async def give_up(connection: Connection) -> None:

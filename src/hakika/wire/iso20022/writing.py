@@ -254,11 +254,21 @@ def _amount(name: str, amount_minor: int, currency: str) -> str:
 
 def _reason(name: str, code: str | None, detail: str | None) -> str:
     """A reason code and its words, in as many lines of AddtlInf as they need."""
-    text = _ONE_LINE.sub(" ", detail or "").strip()[: DETAIL_LINE_CHARACTERS * DETAIL_LINES_MAX]
-    width = DETAIL_LINE_CHARACTERS
-    lines = "".join(_element("AddtlInf", text[at : at + width]) for at in range(0, len(text), width))
+    text = _ONE_LINE.sub(" ", detail or "").strip()
+    lines = "".join(_element("AddtlInf", line) for line in _lines(text))
     coded = "" if code is None else _wrapped("Rsn", _element("Cd", code))
     return _wrapped(name, coded + lines) if coded or lines else ""
+
+
+def _lines(text: str) -> list[str]:
+    """Cut after blanks, so that the lines joined are the text again; what is beyond DETAIL_LINES_MAX is left out."""
+    lines: list[str] = []
+    while text and len(lines) < DETAIL_LINES_MAX:
+        at = len(text) if len(text) <= DETAIL_LINE_CHARACTERS else text.rfind(" ", 0, DETAIL_LINE_CHARACTERS) + 1
+        at = at or DETAIL_LINE_CHARACTERS
+        lines.append(text[:at])
+        text = text[at:]
+    return lines
 
 
 def _cut(text: str | None, characters_max: int) -> str | None:
