@@ -88,7 +88,7 @@ class GatewayRole:
                 await asyncio.sleep(0.2)
         for known in self.banks.all():
             client = BankClient(known.callback_url)
-            lanes = Lanes(secret(self._settings.database_url_file), size=1, name=f"gateway courier {known.id}")
+            lanes = Lanes(secret(self._settings.database_url_file), size=2, name=f"gateway courier {known.id}")
             self._clients.append(client)
             self._courier_lanes.append(lanes)
             self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid))

@@ -126,7 +126,7 @@ def links(*, state: State = UP_STATE, json: AsJson = False) -> int:
     if answer is None:
         return 1
     if json:
-        return _print_json({"links": answer["links"], "dead": answer["dead"]})
+        return _print_json({key: answer[key] for key in ("links", "dead", "pids")})
     for row in answer["links"]:
         seen = row["counts"].get("request.messages", 0)
         print(f"{row['link']:<16} {row['mode']:<10} {row['shown']:<22} {seen:>8} requests")

@@ -87,7 +87,7 @@ class Testimony:
 
 def _copy(folder: Path) -> Path:
     copy = folder / "src"
-    shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("*.egg-info"))
     return copy
 
 
@@ -102,6 +102,7 @@ def _run(folder: Path, copy: Path, tests: list[str]) -> Testimony:
         "HAKIKA_PLANT_REPORT": str(report),
     }
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "plant_witness"]
+    words += ["-p", "no:hypothesispytest"]  # only its reports; it takes most of the time to start
     words += ["-o", f"pythonpath={copy}", "--tb=short", *tests]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=RUN_S, check=False)
     output = done.stdout[-6000:] + done.stderr[-2000:]
@@ -127,11 +128,12 @@ class Runs:
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """All chosen plants, a few at a time, while the tests below wait for theirs."""
-    chosen = {
-        item.callspec.params["plant"].name: item.callspec.params["plant"]
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.originalname == "test_the_test_fails_without_its_rule"
-    }
+    chosen: dict[str, Plant] = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.originalname == "test_the_test_fails_without_its_rule":
+            plant = item.callspec.params["plant"]
+            if isinstance(plant, Plant):
+                chosen[plant.name] = plant
     tests = sorted({plant.test for plant in chosen.values() or PLANTS})
     with ThreadPoolExecutor(AT_ONCE) as pool:
         sound_folder = tmp_path_factory.mktemp("sound")

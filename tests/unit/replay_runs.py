@@ -155,7 +155,7 @@ def add(
 
 
 def ordinary() -> Run:
-    """Demand of twenty a second through the outage: quiet ones arrive at once, early ones come back, late ones arrive."""
+    """Twenty a second through the outage: quiet ones arrive at once, early ones come back, late ones arrive."""
     run = Run()
     dice = clock.seeded(3)
     at_s = 0.5
@@ -180,7 +180,7 @@ def ordinary() -> Run:
         Change(ms(140), "gateway-core", Mode.OPEN),
     ]
     for uetr, life in list(run.lives.items())[::7]:
-        for look_s in (2.0, 40.0, 78.0):
+        for look_s in (2.0, 40.0, 78.8):
             run.samples.append(page(uetr, life, life.received_ms + round(look_s * 1000)))
     return run
 

@@ -147,9 +147,7 @@ async def test_an_announced_size_is_refused_before_it_is_sent(running: doors.Run
     assert b"connection: close" in answer
 
 
-async def test_a_body_that_dawdles_is_cut_off(
-    running: doors.Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_body_that_dawdles_is_cut_off(running: doors.Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "BODY_READ_S", 0.2)
     answer = await raw(running.port, b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
     assert answer.startswith(b"HTTP/1.1 408")
@@ -162,9 +160,7 @@ async def test_a_repeated_header_is_joined(running: doors.Running) -> None:
     assert b'"x": "1, 2"' in answer
 
 
-async def test_a_fault_inside_leaks_nothing(
-    client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_inside_leaks_nothing(client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         answer = await client.get("/boom")
     assert answer.status_code == 500
@@ -191,9 +187,7 @@ async def test_more_connections_than_requests_are_served(running: doors.Running)
     """Idle keep-alive connections do not use up the door."""
     idle = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(300)]
     try:
-        assert (await raw(running.port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))[
-            9:12
-        ] == b"200"
+        assert (await raw(running.port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))[9:12] == b"200"
     finally:
         for _, writer in idle:
             writer.close()

@@ -7,7 +7,7 @@ from replay_runs import BEGAN_MS, PROMISE_MS, Run, add, ms, ordinary, page
 
 from hakika.simulator.faults import Mode
 from hakika.simulator.links import Change
-from hakika.simulator.reckoning import IN_DOUBT_PER_CUT, UNANSWERED, Evidence, covered_ms, reckon
+from hakika.simulator.reckoning import IN_DOUBT_PER_CUT, UNANSWERED, Evidence, Reckoning, covered_ms, reckon
 
 KEYS = [
     "scenario", "seed", "scale", "offered", "debited_not_accepted", "accepted", "completed", "returned", "rejected",
@@ -212,7 +212,7 @@ def test_spans_are_counted_once() -> None:
     assert covered_ms([(50, 60)], 0, 10) == 0
 
 
-def judge(evidence: Evidence):  # type: ignore[no-untyped-def]
+def judge(evidence: Evidence) -> Reckoning:
     return reckon(evidence, scenario="x", seed=1, scale=180.0, main_link="gateway-core")
 
 

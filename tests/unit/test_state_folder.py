@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hakika.simulator.folder import MARKER, FolderRefused, StateFolder
+from hakika.simulator.folder import MARKER, FolderRefused, StateFolder, Value
 from hakika.wire.jws import load_private_key, load_public_key
 
 
@@ -101,7 +101,13 @@ def test_everything_is_private_and_made_once(tmp_path: Path) -> None:
 def test_settings_are_toml_whatever_is_in_them(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
     folder.prepare(fresh=False)
-    values = {"name": 'A "bank" \\ with\nlines, é', "scale": 180.0, "customers": 3, "on": True, "list": ["a", "b"]}
+    values: dict[str, Value] = {
+        "name": 'A "bank" \\ with\nlines, é',
+        "scale": 180.0,
+        "customers": 3,
+        "on": True,
+        "list": ["a", "b"],
+    }
     file = folder.write_settings("gateway", values, [{"id": "bank-a"}, {"id": "bank-b", "scale": 1.5}])
     read = tomllib.loads(file.read_text())
     assert {key: read[key] for key in values} == values

@@ -5,16 +5,19 @@ chain, attempts, returns, facts for banks, journals. Only ids and the chain's ha
 the platform uses, so that the checker's own derivations are held against them.
 """
 
+import copy
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Self
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 import hakika.counterparties
 from hakika.domain.ids import attempt_id, member_id, reference_text
@@ -71,6 +74,14 @@ class Core:
         for bank, account in self.positions.items():
             self.move(f"funding {bank}", self.settlement, account, 10**9)
 
+    def on(self, url: str) -> Self:
+        """The same books on a copy of the database."""
+        other = copy.copy(self)
+        other.sql = psycopg.connect(url)
+        other.balances = copy.deepcopy(self.balances)
+        other.last, other.heads, other.held = dict(self.last), dict(self.heads), dict(self.held)
+        return other
+
     def _account(self, role: str) -> int:
         row = self.sql.execute(
             "INSERT INTO account (role, currency, ceiling_minor, opened_ms, debits_must_not_exceed_credits,"
@@ -101,14 +112,14 @@ class Core:
         for account, first in ((debit, 0), (credit, 1)):
             self.balances[account][first] += pending
             self.balances[account][first + 2] += posted
-        after = (*self.balances[debit], *self.balances[credit])
+        after: Any = (*self.balances[debit], *self.balances[credit])
         previous = (self.last.get(debit), self.last.get(credit))
         self.last[debit] = self.last[credit] = row_id.bytes
         return Row(
             row_id.bytes, more.get("head", row_id).bytes, more.get("member", 0), more.get("members", 1), kind, None,
             debit, credit, amount, CURRENCY, pending_id, None, more.get("content"), more.get("fee", 0),
             after, previous,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
     def commit(self, rows: list[Row]) -> Place:
         """One batch: link, entries and balances in one transaction."""
@@ -186,7 +197,7 @@ def add_entries(cursor: psycopg.Cursor[Any], link: Link, rows: Iterable[Row]) ->
     )
     values = [_entry(link, position, row) for position, row in enumerate(rows)]
     marks = ", ".join(["(" + ", ".join(["%s"] * 27) + ")"] * len(values))
-    cursor.execute(f"INSERT INTO entry ({columns}) VALUES {marks}", [v for row in values for v in row])  # type: ignore[arg-type]
+    cursor.execute(f"INSERT INTO entry ({columns}) VALUES {marks}", [v for row in values for v in row])
 
 
 def _entry(link: Link, position: int, row: Row) -> tuple[Any, ...]:
@@ -207,6 +218,9 @@ class Bank:
     def __init__(self, bank: str, file: Path) -> None:
         self.bank, self.file = bank, file
         self.sql = sqlite3.connect(file, isolation_level=None)
+
+    def create(self) -> None:
+        """Tables, and one customer with money."""
         self.sql.execute("PRAGMA journal_mode = WAL")
         self.sql.executescript(SCHEMA.read_text())
         self.sql.execute("INSERT INTO customer VALUES (1, 'Ann', '254711111111', 'a@example.com', 'en')")
@@ -266,6 +280,9 @@ class Gateway:
 
     def __init__(self, url: str) -> None:
         self.sql = psycopg.connect(url, autocommit=True)
+
+    def open_banks(self) -> None:
+        """The banks that instruct it."""
         for bank in BANKS:
             self.sql.execute("INSERT INTO bank VALUES (%s, %s, 'http://bank', 'house-4h')", (bank, bank))
 
@@ -399,10 +416,45 @@ def new_world(core: RoleAccess, gateway: RoleAccess, server: EmbeddedPostgres, f
         {bank: Bank(bank, folder / bank / "books.sqlite") for bank in BANKS},
         {"core": server.url(database=core.database), "gateway": server.url(database=gateway.database)},
     )
+    made.gateway.open_banks()
+    for file in made.banks.values():
+        file.create()
     try:
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def copied(made: World, server: EmbeddedPostgres, number: int, folder: Path) -> Iterator[World]:
+    """A copy of a closed world, to be spoiled; faster than making it again."""
+    accesses = {}
+    with psycopg.connect(server.url(), autocommit=True) as admin:
+        for role, of in (("core", made.core_access), ("gateway", made.gateway_access)):
+            name = f"{of.database}_{number}"
+            users = [sql.Identifier(f"hakika_{role}_{kind}") for kind in ("owner", "app", "reader")]
+            like = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy OWNER {}")
+            admin.execute(like.format(sql.Identifier(name), sql.Identifier(of.database), users[0]))
+            urls = [server.url(f"hakika_{role}_{kind}", name) for kind in ("owner", "app", "reader")]
+            accesses[role] = RoleAccess(urls[0], urls[1], urls[2], name)
+        for bank, file in made.banks.items():
+            (folder / bank).mkdir()
+            shutil.copy(file.file, folder / bank / "books.sqlite")
+        core, gateway = accesses["core"], accesses["gateway"]
+        world = World(
+            core,
+            gateway,
+            made.core.on(core.owner_url),
+            Gateway(gateway.owner_url),
+            {bank: Bank(bank, folder / bank / "books.sqlite") for bank in made.banks},
+            {role: server.url(database=access.database) for role, access in accesses.items()},
+        )
+        try:
+            yield world
+        finally:
+            world.close()
+            for access in accesses.values():
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(access.database)))
 
 
 def lines(result: VerifyResult) -> list[str]:

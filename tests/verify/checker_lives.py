@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from uuid import UUID
 
-from checker_books import WALLETS, World, an_id, attempt_id, fee_of, transfer_id
+from checker_books import WALLETS, World, an_id, fee_of, transfer_id
+
+from hakika.domain.ids import attempt_id
 
 AMOUNT = 1_500_00
 SMALL = 50_00
@@ -106,6 +108,16 @@ def recalled(world: World, name: str) -> None:
     world.banks[A].end(uetr, "returned")
 
 
+def held(world: World, name: str) -> None:
+    """In custody, not attempted yet."""
+    custody(world, name)
+
+
+def receipt_lost(world: World, name: str) -> None:
+    """In custody, and its bank does not know yet."""
+    custody(world, name, receipt=False)
+
+
 def in_flight(world: World, name: str) -> None:
     """Sent, no answer known, nothing in the core."""
     world.gateway.attempt(A, custody(world, name), 1)
@@ -151,8 +163,8 @@ LIVES: dict[str, Callable[[World, str], None]] = {
     "unsent": unsent,
     "unsent_owed": unsent_owed,
     "recalled": recalled,
-    "held": lambda world, name: custody(world, name) and None,
-    "receipt_lost": lambda world, name: custody(world, name, receipt=False) and None,
+    "held": held,
+    "receipt_lost": receipt_lost,
     "in_flight": in_flight,
     "in_doubt": in_doubt,
     "tombstone": tombstone,

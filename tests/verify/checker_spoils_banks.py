@@ -52,8 +52,10 @@ AT_BANKS = (
         "I23",
         in_books(
             (
-                "INSERT INTO journal (at_ms, debit, credit, amount_minor, uetr, event) SELECT 9, debit, credit,"
-                " amount_minor, uetr, event FROM journal WHERE uetr = ? AND event = 'returned'",
+                (
+                    "INSERT INTO journal (at_ms, debit, credit, amount_minor, uetr, event) SELECT 9, debit, credit,"
+                    " amount_minor, uetr, event FROM journal WHERE uetr = ? AND event = 'returned'"
+                ),
                 (str(uetr_of("burnt")),),
             )
         ),

@@ -17,6 +17,10 @@ def _credit_from_nowhere(world: World) -> None:
     world.core.credit(an_id("nobody's"), "bank-b", WALLETS[1], AMOUNT)
 
 
+def _refusal_from_nowhere(world: World) -> None:
+    world.core.refuse(an_id("r"), "bank-a", 5, "wallet_closed")
+
+
 def _unnamed_credit(world: World) -> None:
     """An operator's entry, with no instruction behind it, from a bank's money to a wallet."""
     world.core.move("skim", world.core.positions["bank-a"], world.core.wallets[WALLETS[2]], 700)
@@ -83,7 +87,7 @@ BETWEEN = (
     Spoil(
         "refusal without an attempt",
         "I19",
-        lambda world: world.core.refuse(an_id("r"), "bank-a", 5, "wallet_closed") and None,
+        _refusal_from_nowhere,
         "refused",
     ),
     Spoil("burn undone", "I20", in_core("DELETE FROM entry WHERE id = %s", attempt_of("burnt")), "knows nothing"),
@@ -108,8 +112,8 @@ BETWEEN = (
         "not sent, yet posted",
         "I20",
         in_gateway(
-            "UPDATE attempt SET outcome = 'not_sent', closed_ms = 1, closed_by = lease_holder, closed_token = 1"
-            " WHERE id = %s",
+            "UPDATE attempt SET outcome = 'not_sent', closed_ms = 1, closed_by = lease_holder, "
+            "closed_token = 1 WHERE id = %s",
             attempt_of("in_doubt"),
         ),
         "posted in the core",
@@ -125,8 +129,8 @@ BETWEEN = (
         "answer from another batch",
         "I21",
         in_gateway(
-            "UPDATE attempt SET chain_seq = b.seq, chain_head = b.head FROM (SELECT chain_seq AS seq, chain_head AS head"
-            " FROM attempt WHERE id = %s) AS b WHERE id = %s",
+            "UPDATE attempt SET chain_seq = b.seq, chain_head = b.head"
+            " FROM (SELECT chain_seq AS seq, chain_head AS head FROM attempt WHERE id = %s) AS b WHERE id = %s",
             attempt_of("small"),
             attempt_of("completed"),
         ),

@@ -1,10 +1,12 @@
 """Every way to spoil the books is found, under the code of the invariant that it breaks."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
-from checker_books import World, lines, new_world
+from checker_books import World, copied, lines, new_world
 from checker_lives import LIVES, live
 from checker_spoils import Spoil
 from checker_spoils_banks import AT_BANKS, GUARDS
@@ -14,18 +16,27 @@ from checker_spoils_gateway import IN_GATEWAY
 
 from hakika.simulator.checker import verify
 from hakika.simulator.checker_findings import CODES
-from hakika.store.embedded import EmbeddedPostgres, RoleAccess
+from hakika.store.embedded import EmbeddedPostgres
 
 SPOILS = (*IN_LEDGER, *IN_GATEWAY, *BETWEEN, *AT_BANKS, *GUARDS)
+NUMBERS = count(1)
+
+
+@pytest.fixture(scope="module")
+def lived(templates: Any, pg_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One transfer of every kind of life; nobody is connected, so that it can be copied."""
+    core, gateway = templates.copy("core"), templates.copy("gateway")
+    with new_world(core, gateway, pg_server, tmp_path_factory.mktemp("lived")) as made:
+        live(made, *LIVES)
+    yield made
+    templates.drop(core)
+    templates.drop(gateway)
 
 
 @pytest.fixture
-def world(
-    core_database: RoleAccess, gateway_database: RoleAccess, pg_server: EmbeddedPostgres, tmp_path: Path
-) -> Iterator[World]:
-    """One transfer of every kind of life."""
-    with new_world(core_database, gateway_database, pg_server, tmp_path) as made:
-        live(made, *LIVES)
+def world(lived: World, pg_server: EmbeddedPostgres, tmp_path: Path) -> Iterator[World]:
+    """A copy to spoil."""
+    with copied(lived, pg_server, next(NUMBERS), tmp_path) as made:
         yield made
 
 

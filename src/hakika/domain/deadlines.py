@@ -2,7 +2,8 @@
 
 A promise is data, not code: the house promises 4 hours, another country's rule says otherwise. A scenario
 divides policies by its scale; clocks and machine timers run at true speed. Order, for every transfer:
-received < valid_until < return_at < deadline.
+received < valid_until < return_at < deadline. The lead between the last two is the bank's time to book a return,
+so that the money is on the customer's account, and not merely decided, by what she was promised.
 """
 
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ class RulePack:
     source: str
 
 
-HOUSE_4H = RulePack("house-4h", 4 * 3600, 600, 240, "Hakika house rule")
-HOUSE_8H = RulePack("house-8h", 8 * 3600, 1200, 480, "Hakika house rule for banks with nightly batches")
-INDIA_T1 = RulePack("india-t1", 24 * 3600, 1800, 600, "RBI TAT harmonisation 2019: T+1, then INR 100 a day")
-NIGERIA_24H = RulePack("nigeria-24h", 24 * 3600, 1800, 600, "CBN: failed transfer reversed within 24 hours")
+HOUSE_4H = RulePack("house-4h", 4 * 3600, 2700, 1800, "Hakika house rule")
+HOUSE_8H = RulePack("house-8h", 8 * 3600, 4500, 3600, "Hakika house rule for banks with nightly batches")
+INDIA_T1 = RulePack("india-t1", 24 * 3600, 5400, 3600, "RBI TAT harmonisation 2019: T+1, then INR 100 a day")
+NIGERIA_24H = RulePack("nigeria-24h", 24 * 3600, 5400, 3600, "CBN: failed transfer reversed within 24 hours")
 PACKS = {pack.name: pack for pack in (HOUSE_4H, HOUSE_8H, INDIA_T1, NIGERIA_24H)}
 
 

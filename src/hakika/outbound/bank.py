@@ -8,7 +8,7 @@ import asyncio
 
 import httpx2
 
-PUSH_S = 4.0
+PUSH_S = 2.5
 CONNECTIONS = 16
 
 

@@ -100,7 +100,8 @@ class Control:
         return {"links": names, "mode": Mode.OPEN.value}
 
     async def _links(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {"links": self._stack.links.table(), "dead": self._stack.dead()}
+        ready = self._stack.ready()
+        return {"links": self._stack.links.table(), "dead": self._stack.dead(), "pids": ready["pids"]}
 
     async def _kill(self, request: dict[str, Any]) -> dict[str, Any]:
         await self._stack.kill(str(request.get("process")))

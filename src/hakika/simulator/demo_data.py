@@ -5,18 +5,29 @@ ever, so that it is booked once.
 """
 
 import asyncio
+import logging
+from contextlib import suppress
 from typing import Any
 
 import httpx2
+import msgspec
 
+from hakika import clock
 from hakika.domain.ids import derived
 from hakika.simulator.folder import StateFolder
 from hakika.simulator.plan import CURRENCY, Plan, Wallet, demo_wallets
+from hakika.wire.bank_api import QuoteAnswer, QuoteRequest
+from hakika.wire.jws import load_private_key, sign_detached
 
 AT_ONCE = 16
 CALL_S = 20.0
+OPEN_S = 10.0
+OPEN_STEP_S = 0.05
+QUOTED_MINOR = 100_00
 OPENED = (200, 201)
 KNOWN = (*OPENED, 409)  # 409: it is there already
+
+log = logging.getLogger(__name__)
 
 
 class DemoRefused(Exception):
@@ -55,6 +66,28 @@ async def fund(http: httpx2.AsyncClient, bank: str, amount_minor: int, occasion:
     await _call(http, "/positions", {"bank": bank, "currency": CURRENCY}, KNOWN)
     identifier = derived(b"funding", bank.encode(), occasion.encode()).hex
     await _call(http, f"/positions/{bank}/fundings", {"id": identifier, "amount_minor": amount_minor}, OPENED)
+
+
+async def until_open(folder: StateFolder, plan: Plan, gateway_url: str) -> None:
+    """Return when the gateway has met the core, so that a first transfer goes through at once; or after a while.
+
+    Asked as a bank would ask: by a signed quote.
+    """
+    bank = plan.banks[0]
+    wallet = next(wallet for wallet in demo_wallets(plan) if wallet.status == "open")
+    key = load_private_key(folder.keys / f"{bank.id}.pem")
+    body = msgspec.json.encode(QuoteRequest(wallet.msisdn, QUOTED_MINOR, CURRENCY))
+    ends_s = clock.monotonic_s() + OPEN_S
+    async with httpx2.AsyncClient(base_url=gateway_url, trust_env=False, timeout=CALL_S) as http:
+        while clock.monotonic_s() < ends_s:
+            signature = sign_detached(body, key, bank.kid, clock.now_ms() // 1000)
+            headers = {"X-JWS-Signature": signature, "Content-Type": "application/json"}
+            with suppress(httpx2.HTTPError, msgspec.DecodeError):
+                answer = await http.post("/quote", content=body, headers=headers)
+                if answer.status_code == 200 and msgspec.json.decode(answer.content, type=QuoteAnswer).answer == "now":
+                    return
+            await asyncio.sleep(OPEN_STEP_S)
+    log.warning("the gateway holds transfers: it has not met the core within %g s", OPEN_S)
 
 
 async def _open(http: httpx2.AsyncClient, free: asyncio.Semaphore, wallet: Wallet) -> None:

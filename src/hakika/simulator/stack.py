@@ -18,7 +18,7 @@ import httpx2
 
 from hakika import clock
 from hakika.simulator.children import Child, clear_left_over
-from hakika.simulator.demo_data import open_demo
+from hakika.simulator.demo_data import open_demo, until_open
 from hakika.simulator.folder import StateFolder, Value
 from hakika.simulator.links import GATEWAY_CORE, Links, link_specs
 from hakika.simulator.plan import CURRENCY, BankPlan, Plan
@@ -27,12 +27,14 @@ from hakika.store import gateway as gateway_store
 from hakika.store import pg_host
 from hakika.store.embedded import EmbeddedPostgres, RoleAccess, prepare_role
 from hakika.store.migrations import migrate
+from hakika.store.pg_folder import port_is_free
 
 log = logging.getLogger(__name__)
 
 ROLES: tuple[Literal["core", "gateway"], ...] = ("core", "gateway")
 READY_S = 60.0
 READY_STEP_S = 0.05
+PORTS_S = 3.0
 ASK_S = 2.0
 GATEWAY_KID = "gateway-1"
 LOG_TAIL_LINES = 12
@@ -77,8 +79,10 @@ class Stack:
 
     async def _start(self) -> None:
         self._began_s = clock.monotonic_s()
-        for name in await clear_left_over(self.folder.log):
-            log.warning("%s was left over from a supervisor that was killed; ended", name)
+        left = await clear_left_over(self.folder.log)
+        if left:
+            log.warning("left over from a supervisor that was killed, ended: %s", ", ".join(left))
+            await self._until_ports_are_free()
         names = [*ROLES, *self.plan.bank_ids, *(spec.name for spec in self.links.specs)]
         self.ports = self.folder.ports(names)
         self._write_keys()
@@ -88,8 +92,16 @@ class Stack:
                 group.create_task(self._start_role(role))
             for bank in self.plan.banks:
                 group.create_task(self._start_bank(bank))
+        await until_open(self.folder, self.plan, self.url("gateway"))
         self.folder.remember("ready.json", self.ready())
         self._step("everything answers")
+
+    async def _until_ports_are_free(self) -> None:
+        """A killed process of several threads lets go of its port a moment after it is seen dead."""
+        ends_s = clock.monotonic_s() + PORTS_S
+        known = [port for port in self.folder.remembered("ports.json").values() if isinstance(port, int)]
+        while clock.monotonic_s() < ends_s and not all(map(port_is_free, known)):  # noqa: ASYNC110
+            await asyncio.sleep(READY_STEP_S)
 
     def _step(self, words: str) -> None:
         log.info("%.2f s after the start: %s", clock.monotonic_s() - self._began_s, words)

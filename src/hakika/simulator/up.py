@@ -7,6 +7,7 @@ written when everything answers and not before, so that a script can wait for it
 import asyncio
 import json
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -19,7 +20,7 @@ from hakika.simulator.demo_data import DemoRefused
 from hakika.simulator.folder import FolderRefused, StateFolder
 from hakika.simulator.plan import DEMO_BANKS, Plan
 from hakika.simulator.stack import Stack, StackFault
-from hakika.store.durable import make_private_folder, write_private_file
+from hakika.store.durable import PRIVATE_FILE, make_private_folder, write_private_file
 from hakika.store.embedded import EmbeddedFault
 from hakika.store.lane import StoreFault
 from hakika.store.migrations import MigrationRefused
@@ -58,6 +59,7 @@ def run(state: Path, *, fresh: bool, scale: float, ready_file: Path | None) -> i
 def log_to(file: Path) -> None:
     """The supervisor's own log; the terminal is for people."""
     make_private_folder(file.parent)
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE))
     logging.basicConfig(filename=file, level=logging.INFO, format=LOG_FORMAT, force=True)
     for noisy in ("httpx2", "httpcore2", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

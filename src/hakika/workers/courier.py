@@ -1,16 +1,19 @@
 """Couriers: one a bank, so that a bank that hangs delays nobody else.
 
 A status report is owed until the bank's 2xx, a return until its acknowledgement; both are repeated with the
-same bytes and a fresh signature for ever. While a bank does not answer, one message at a time knocks.
+same bytes and a fresh signature for ever. Several messages are under way at once, and one whose answer is lost
+holds up only its own place. While a bank does not answer at all, one message at a time knocks.
 """
 
 import asyncio
 import logging
+from collections import deque
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hakika import clock
 from hakika.outbound.bank import BankClient
+from hakika.services.flusher import Busy, Flusher
 from hakika.services.gateway import outgoing
 from hakika.store.gateway import outgoing as rows
 from hakika.store.gateway.outgoing import Due
@@ -22,11 +25,15 @@ log = logging.getLogger(__name__)
 
 GATHER_S = 0.02
 IDLE_S = 0.5
-AT_ONCE = 12
-RETURN_REPEAT_MS = 5_000  # a return that was taken but not acknowledged is sent again after this
+AT_ONCE = 16
+PAGE = 200  # due messages read at a time
+RETURN_REPEAT_MS = 3_000  # a return that was taken but not acknowledged is sent again after this
 BACKOFF_FIRST_MS = 500
 BACKOFF_MAX_MS = 5_000
+SILENT_AFTER = 3  # pushes in a row without an answer: the bank itself does not answer, not one connection
 STORE_DEADLINE_S = 5.0
+
+Sent = tuple[str, int, int | None]  # message id, when to send it again, when it was settled
 
 
 class Courier:
@@ -38,47 +45,97 @@ class Courier:
         self._lanes = lanes
         self._key = key
         self._kid = kid
-        self._answering = True
+        self._unanswered = 0
+        self._queue: deque[Due] = deque()
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Event()  # a place has come free, or something new is owed
+        self._recorder: Flusher[Sent, None] = Flusher(
+            self._record, name=f"courier {bank}", batch_max=AT_ONCE, queue_max=AT_ONCE * 4
+        )
         self.wake = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled."""
+        self._recorder.start()
+        try:
+            await asyncio.gather(self._gathering(), self._pushing())
+        finally:
+            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+            await self._recorder.stop()
+
+    async def _gathering(self) -> None:
+        """Turn facts of the outbox into messages as they come."""
         while True:
             try:
-                moved = await self._turn()
+                moved = await outgoing.gather(self._lanes, self._bank)
             except StoreFault as fault:
                 log.warning("courier %s: the gateway's database does not answer: %s", self._bank, fault)
                 await asyncio.sleep(clock.jitter(0.3))
                 continue
-            if not moved:
-                self.wake.clear()
+            if moved:
+                self._turn.set()
+                continue
+            self.wake.clear()
+            try:
+                async with asyncio.timeout(IDLE_S):
+                    await self.wake.wait()
+                await asyncio.sleep(GATHER_S)  # company for the first fact
+            except TimeoutError:
+                pass
+
+    async def _pushing(self) -> None:
+        """Keep up to AT_ONCE messages under way, in the order in which they are due."""
+        while True:
+            try:
+                started = await self._start_due()
+            except StoreFault as fault:
+                log.warning("courier %s: the gateway's database does not answer: %s", self._bank, fault)
+                await asyncio.sleep(clock.jitter(0.3))
+                continue
+            if not started:
+                self._turn.clear()
                 try:
                     async with asyncio.timeout(IDLE_S):
-                        await self.wake.wait()
-                    await asyncio.sleep(GATHER_S)  # company for the first fact
+                        await self._turn.wait()
                 except TimeoutError:
                     pass
 
-    async def _turn(self) -> int:
-        gathered = await outgoing.gather(self._lanes, self._bank)
-        limit = AT_ONCE if self._answering else 1
-        now_ms = clock.now_ms()
-        due = await self._lanes.run(
-            lambda conn: rows.due(conn, self._bank, now_ms=now_ms, limit=limit), deadline_s=STORE_DEADLINE_S
-        )
-        if not due:
-            return gathered
-        taken = await asyncio.gather(*(self._push(item) for item in due))
-        self._note_answering(any(taken))
-        results = [self._result(item, ok) for item, ok in zip(due, taken, strict=True)]
-        await self._lanes.run(lambda conn: rows.sent(conn, results), deadline_s=STORE_DEADLINE_S)
-        return len(due)
+    async def _start_due(self) -> int:
+        free = (1 if self._silent else AT_ONCE) - len(self._under_way)
+        if free <= 0:
+            return 0
+        if not self._queue:
+            now_ms = clock.now_ms()
+            due = await self._lanes.run(
+                lambda conn: rows.due(conn, self._bank, now_ms=now_ms, limit=PAGE), deadline_s=STORE_DEADLINE_S
+            )
+            self._queue.extend(item for item in due if item.msg_id not in self._under_way)
+        started = 0
+        while self._queue and started < free:
+            item = self._queue.popleft()
+            task = asyncio.create_task(self._deliver(item), name=f"push {item.msg_id}")
+            self._under_way[item.msg_id] = task
+            started += 1
+        return started
 
-    async def _push(self, item: Due) -> bool:
-        signature = sign_detached(item.body, self._key, self._kid, clock.now_ms() // 1000)
-        return await call(self._client.push(item.body, signature))
+    async def _deliver(self, item: Due) -> None:
+        """Push once and record what came of it; a record that is lost means one more, equal, push."""
+        try:
+            signature = sign_detached(item.body, self._key, self._kid, clock.now_ms() // 1000)
+            ok = await call(self._client.push(item.body, signature))
+            self._note(ok)
+            await self._recorder.submit(self._result(item, ok), deadline_s=STORE_DEADLINE_S)
+        except (StoreFault, Busy) as fault:
+            log.warning("courier %s: a sending was not recorded, it is repeated: %s", self._bank, fault)
+        finally:
+            del self._under_way[item.msg_id]
+            self._turn.set()
 
-    def _result(self, item: Due, ok: bool) -> tuple[str, int, int | None]:
+    async def _record(self, batch: list[Sent]) -> list[None]:
+        await self._lanes.run(lambda conn: rows.sent(conn, batch), deadline_s=STORE_DEADLINE_S)
+        return [None] * len(batch)
+
+    def _result(self, item: Due, ok: bool) -> Sent:
         now_ms = clock.now_ms()
         if ok and item.kind != "return":
             return item.msg_id, now_ms, now_ms
@@ -87,7 +144,14 @@ class Courier:
         pause_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** min(item.tries, 6))
         return item.msg_id, now_ms + int(clock.jitter(pause_ms)), None
 
-    def _note_answering(self, answering: bool) -> None:
-        if answering != self._answering:
-            log.warning("bank %s %s", self._bank, "answers again" if answering else "does not answer")
-        self._answering = answering
+    @property
+    def _silent(self) -> bool:
+        return self._unanswered >= SILENT_AFTER
+
+    def _note(self, ok: bool) -> None:
+        was = self._silent
+        self._unanswered = 0 if ok else self._unanswered + 1
+        if self._silent != was:
+            log.warning("bank %s %s", self._bank, "answers again" if was else "does not answer")
+            if self._silent:
+                self._queue.clear()  # read again, in the order in which they are due by then

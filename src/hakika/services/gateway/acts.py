@@ -10,7 +10,7 @@ from uuid import UUID
 from hakika import clock
 from hakika.domain.leash import Leash
 from hakika.domain.reasons import Reason
-from hakika.domain.transfer import BankAcknowledgedReturn, BankRecalled, BankRefusedReturn
+from hakika.domain.transfer import BankAcknowledgedReturn, BankRecalled, BankRefusedReturn, Verdict
 from hakika.services.gateway import outgoing
 from hakika.services.gateway.transfers import Desk, Happened, return_id
 from hakika.store.gateway import intake as intake_rows
@@ -72,15 +72,15 @@ class Acts:
                 return UnknownReturn(field, "must be the RtrId of a pacs.004 that this gateway has sent")
             found.append((row.id, item))
         now_ms = clock.now_ms()
-        booked = []
+        repeated = []
         for key, item in found:
             event = BankAcknowledgedReturn(now_ms) if item.accepted else BankRefusedReturn(item.reason or "", now_ms)
-            await self._desk.apply(Happened(key, event), deadline_s=DEADLINE_S)
-            if item.accepted:
-                booked.append(key)
-        if booked:
+            applied = await self._desk.apply(Happened(key, event), deadline_s=DEADLINE_S)
+            if item.accepted and applied and applied.verdict is Verdict.RECORD_ONLY:
+                repeated.append(key)  # its message was made after the first acknowledgement: settle that too
+        if repeated:
             await self._lanes.run(
-                lambda conn: outgoing_rows.settle_returns(conn, booked, now_ms), deadline_s=DEADLINE_S
+                lambda conn: outgoing_rows.settle_returns(conn, repeated, now_ms), deadline_s=DEADLINE_S
             )
         return None
 

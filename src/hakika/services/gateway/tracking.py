@@ -39,10 +39,10 @@ class Tracking:
 
     async def find(self, tracking: bytes) -> Tracked | None:
         """The transfer under 16 bytes of reference; None for none. Raises NotKnown."""
+        as_of_ms = clock.now_ms()  # before the snapshot is taken: the page never claims to be fresher than it is
         try:
             row = await self._lanes.run(lambda conn: lookups.tracked(conn, tracking), deadline_s=READ_DEADLINE_S)
         except StoreFault as fault:
             raise NotKnown(self._answered_ms) from fault
-        # Read after the answer: the snapshot is at most this old, never younger than claimed.
-        self._answered_ms = clock.now_ms()
-        return Tracked(row, self._answered_ms) if row else None
+        self._answered_ms = as_of_ms
+        return Tracked(row, as_of_ms) if row else None

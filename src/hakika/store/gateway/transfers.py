@@ -133,6 +133,12 @@ UPDATE payment_return r SET acknowledged_ms = c.at
 FROM (SELECT unnest(%s::uuid[]) AS id, unnest(%s::bigint[]) AS at) AS c
 WHERE r.transfer = c.id AND r.acknowledged_ms IS NULL
 """
+_SETTLE_RETURNS = """
+UPDATE outgoing_message m SET settled_ms = c.at
+FROM (SELECT unnest(%s::uuid[]) AS id, unnest(%s::bigint[]) AS at) AS c
+JOIN outbox o ON o.transfer = c.id AND o.kind = 'return'
+WHERE m.msg_id = o.msg_id AND m.settled_ms IS NULL
+"""
 _BURN_DONE = "UPDATE payment_return SET burn_due = false WHERE transfer = ANY(%s::uuid[]) AND burn_due"
 _ADD_OUTBOX = """
 INSERT INTO outbox (transfer, bank, kind, fact, created_ms)
@@ -169,6 +175,7 @@ async def write(conn: Connection, changes: Changes) -> None:
         await conn.execute(_ADD_RETURNS, _columns(changes.returns))
     if changes.acknowledged:
         await conn.execute(_ACKNOWLEDGE, _columns(changes.acknowledged))
+        await conn.execute(_SETTLE_RETURNS, _columns(changes.acknowledged))
     if changes.burn_done:
         await conn.execute(_BURN_DONE, (changes.burn_done,))
     if changes.outbox:
