@@ -163,13 +163,14 @@ def test_a_receipt_with_another_deadline(run: Run) -> None:
 
 
 def test_a_return_confirmed_late_by_a_bank_that_was_there(run: Run) -> None:
-    life = add(run, 1, [], back_s=79, confirmed_s=110, reason="deadline_passed")
+    life = add(run, 1, [], back_s=79, confirmed_s=150, reason="deadline_passed")
     assert rules(run) == {"deadline": life.uetr}
     run.links.history += [
         Change(ms(80), "gateway-bank-b", Mode.REFUSE),
         Change(ms(95), "gateway-bank-b", Mode.OPEN),
     ]
-    assert rules(run) == {}  # it could be reached for 16 of the 31 seconds
+    assert rules(run) == {}  # it could be reached for 56 of the 71 seconds
+    assert run.judged().extra["confirmed_late"] == 1
     run.links.history.clear()
     down = replace(run.evidence(), bank_down={"bank-b": [(ms(80), ms(100))]})
     assert judge(down).kept

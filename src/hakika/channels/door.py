@@ -12,9 +12,11 @@ import logging
 import re
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -33,6 +35,8 @@ DISCARD_MAX = 100_000_000
 QUERY_FIELDS_MAX = 20
 RETRY_AFTER_S = 1
 DRAIN_S = 10.0
+THREADS_END_S = 1.0
+THREADS = Path("/proc/self/task")
 CONNECTIONS_MAX = 4096
 BACKLOG = 1024
 
@@ -312,6 +316,7 @@ class Running:
     port: int
     _server: Server
     _task: "asyncio.Task[None]"
+    _other_threads: frozenset[int] = frozenset()
 
     @property
     def url(self) -> str:
@@ -331,6 +336,22 @@ class Running:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        await self._threads_ended()
+
+    async def _threads_ended(self) -> None:
+        """Wait for granian's last native thread: one that outlives the interpreter aborts the whole process."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(THREADS_END_S):
+                while _native_threads() - self._other_threads:  # noqa: ASYNC110 - a thread's end sends no event
+                    await asyncio.sleep(0.002)
+
+
+def _native_threads() -> frozenset[int]:
+    """Threads of this process that Python did not start; none where the system does not list them."""
+    if not THREADS.is_dir():
+        return frozenset()
+    ours = {thread.native_id for thread in threading.enumerate()}
+    return frozenset(int(entry.name) for entry in THREADS.iterdir()) - ours
 
 
 async def serve(door: Door, host: str, port: int) -> Running:
@@ -339,6 +360,7 @@ async def serve(door: Door, host: str, port: int) -> Running:
     Granian shares ports between processes, so a port in use is found by a bind of our own first.
     """
     port = _free_port(host, port)
+    other_threads = _native_threads()
     server = Server(
         door,
         address=host,
@@ -351,7 +373,7 @@ async def serve(door: Door, host: str, port: int) -> Running:
         log_enabled=False,
     )
     task = asyncio.get_running_loop().create_task(server.serve(), name=f"door {host}:{port}")
-    running = Running(door, host, port, server, task)
+    running = Running(door, host, port, server, task, other_threads)
     await _until_listening(running)
     return running
 

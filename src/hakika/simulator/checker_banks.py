@@ -62,7 +62,7 @@ CONTRADICTIONS = Check(
     "contradictions",
     "SELECT uetr, 'its bank noted a contradiction: ' || word || ': ' || rule FROM contradiction ORDER BY id",
 )
-STATES = "SELECT state, count(*), sum(amount_minor) FROM transfer GROUP BY state"
+STATES = "SELECT state, count(*) FROM transfer GROUP BY state"
 COUNTED = {"completed": "bank_completed", "returned": "bank_returned", "rejected": "rejected"}
 
 
@@ -75,7 +75,9 @@ def recount_books(books: BooksSnapshot, tally: Tally) -> None:
     recount(books, (ACCOUNTS, TRANSFERS, CONTRADICTIONS), mine)
     for finding in mine.findings():
         tally.find(finding.code, f"{books.bank} {finding.subject}", finding.text)
-    for state, count, _ in books.rows(STATES):
+    for name in ("debited", *COUNTED.values()):
+        tally.counts[name] += 0
+    for state, count in books.rows(STATES):
         tally.counts["debited"] += count
         if state in COUNTED:
             tally.counts[COUNTED[state]] += count

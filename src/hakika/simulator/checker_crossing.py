@@ -256,6 +256,7 @@ def cross(
     `after` is a second moment of the gateway, later than the core's, on a live platform.
     """
     incarnation: int = core.one(INCARNATION)[0] or 0
+    tally.counts["posted_in_doubt"] += 0
     crossing = Crossing(tally, incarnation)
     streams = [before.rows(ATTEMPTS), core.rows(HEADS), *([after.rows(ATTEMPTS)] if after is not None else [])]
     for _, rows in merged(*streams):

@@ -174,6 +174,8 @@ def compare_custody(
     `after` is a second moment of the gateway, later than the bank's, on a live platform.
     """
     custody = Custody(books.bank, tally, settled=settled)
+    for name in ("completions_unbooked", "returns_unbooked", "debited_not_accepted"):
+        tally.counts[name] += 0
     of_bank = (books.bank,)
     streams = [before.rows(HELD, of_bank), books.rows(BOOKED)]
     if after is not None:

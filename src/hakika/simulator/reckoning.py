@@ -15,7 +15,8 @@ from hakika.simulator.links import Links
 from hakika.simulator.lives import Booked, Life
 from hakika.simulator.tracking import Checked
 
-RETURN_GRACE_MS = 20_000  # machine speed: a return is confirmed within so much time in which its bank could be reached
+# Machine speed, not divided by the scale: an overdue end comes within a minute of its bank being reachable.
+RETURN_GRACE_MS = 60_000
 IN_DOUBT_PER_CUT = 64 + 1  # the send window, and one
 UNANSWERED = "unanswered"
 
@@ -106,6 +107,7 @@ def reckon(evidence: Evidence, *, scenario: str, seed: int, scale: float, main_l
         broken.append(Broken("tracking page", f"{wrong.why} (as of {wrong.as_of_ms})", wrong.uetr))
     figures["verdict"] = "broken" if broken else "kept"
     extra = {
+        **_confirmed_late(evidence),
         "cuts": cuts,
         "in_doubt_bound": bound,
         "in_doubt_swallowed": swallowed,
@@ -223,6 +225,16 @@ def _return_late(life: Life, deadline_ms: int, evidence: Evidence) -> str | None
     if reachable_ms <= RETURN_GRACE_MS:
         return None
     return f"its return was confirmed {(life.acknowledged_ms - deadline_ms) / 1000:.2f} s late by a bank that was there"
+
+
+def _confirmed_late(evidence: Evidence) -> dict[str, float]:
+    """Returns decided in time whose bank confirmed them after the deadline: how many, and the slowest."""
+    late_ms = [
+        life.acknowledged_ms - life.deadline_ms
+        for life in evidence.lives.values()
+        if life.acknowledged_ms is not None and life.acknowledged_ms > life.deadline_ms
+    ]
+    return {"confirmed_late": len(late_ms), "confirmed_late_most_s": max(late_ms, default=0) / 1000}
 
 
 def _unreachable_ms(life: Life, evidence: Evidence) -> int:

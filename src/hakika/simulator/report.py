@@ -191,7 +191,7 @@ def _counted(record: Record) -> list[dict[str, str]]:
         "debited_not_accepted": "debited by a bank, and no receipt in the end",
         "accepted": "in custody, with a signed receipt that names the deadline",
         "completed": "credited to the wallet and booked by the bank",
-        "returned": returned or "none",
+        "returned": f"{returned or 'none'}{_confirmed(extra)}",
         "rejected": "refused before any receipt",
         "refused_by_reason": refused or "none: every order was debited",
         "unfinished": "neither arrived nor back, or not confirmed and booked by the bank",
@@ -212,6 +212,13 @@ def _counted(record: Record) -> list[dict[str, str]]:
         shown = "not known" if amount is None else f"{amount:,}"
         rows.append({"name": name, "value": shown, "words": "minor units; 0 is right"})
     return rows
+
+
+def _confirmed(extra: dict[str, Any]) -> str:
+    if not extra["confirmed_late"]:
+        return ""
+    slowest = duration(extra["confirmed_late_most_s"])
+    return f"; {extra['confirmed_late']:,} confirmed by their bank after the deadline, the slowest by {slowest}"
 
 
 def _link_row(row: dict[str, Any]) -> dict[str, str]:

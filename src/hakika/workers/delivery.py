@@ -133,6 +133,7 @@ class Delivery:
         self._holder = holder
         self._scale = scale
         self._busy: set[UUID] = set()
+        self._turn = 0
         self._recorder = Recorder(desk)
 
     async def run(self) -> None:
@@ -172,9 +173,10 @@ class Delivery:
             self._link.in_flight -= limit
 
     async def _candidates(self, limit: int) -> list[Held]:
-        now_ms, short = clock.now_ms(), self._link.short_banks()
+        now_ms, short, turn = clock.now_ms(), self._link.short_banks(), self._turn
+        self._turn += 1
         found = await self._lanes.run(
-            lambda conn: queues.claimable(conn, now_ms=now_ms, limit=limit + len(self._busy), short=short),
+            lambda conn: queues.claimable(conn, now_ms=now_ms, limit=limit + len(self._busy), short=short, turn=turn),
             deadline_s=STORE_DEADLINE_S,
         )
         return [held for held in found if held.id not in self._busy][:limit]

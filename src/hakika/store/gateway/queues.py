@@ -108,32 +108,39 @@ SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.status = 'R
 """
 
 
-async def claimable(conn: Connection, *, now_ms: int, limit: int, short: list[str]) -> list[Held]:
-    """Up to `limit` of each bank by deadline and as many of its newest; banks in `short` are left out."""
+async def claimable(conn: Connection, *, now_ms: int, limit: int, short: list[str], turn: int = 0) -> list[Held]:
+    """Up to `limit` of each bank by deadline and as many of its newest; banks in `short` are left out.
+
+    `turn` counts the caller's rounds: it says which bank is first, so that all come round in a small window.
+    """
     values = {"now": now_ms, "limit": limit, "short": short}
     oldest = await (await conn.execute(_OLDEST, values)).fetchall()
     newest = await (await conn.execute(_NEWEST, values)).fetchall()
-    return _fair([Held(*r) for r in oldest], [Held(*r) for r in newest], limit)
+    return _fair([Held(*r) for r in oldest], [Held(*r) for r in newest], limit, turn)
 
 
-def _fair(oldest: list[Held], newest: list[Held], limit: int) -> list[Held]:
+def _fair(oldest: list[Held], newest: list[Held], limit: int, turn: int) -> list[Held]:
     """Alternate over the banks; three by deadline, then the bank's newest, so that live traffic is not starved."""
     lanes: dict[str, tuple[list[Held], list[Held]]] = {}
     for held in oldest:
         lanes.setdefault(held.bank, ([], []))[0].append(held)
     for held in newest:
         lanes.setdefault(held.bank, ([], []))[1].append(held)
+    if not lanes:
+        return []
+    share, first = divmod(turn, len(lanes))
+    banks = sorted(lanes)
+    order = [lanes[bank] for bank in banks[first:] + banks[:first]]
     chosen: dict[UUID, Held] = {}
-    turn = 0
-    while len(chosen) < limit and any(old or new for old, new in lanes.values()):
-        for old, new in lanes.values():
-            source = new if new and (turn % 4 == 3 or not old) else old
+    while len(chosen) < limit and any(old or new for old, new in order):
+        for old, new in order:
+            source = new if new and (share % 4 == 3 or not old) else old
             while source and source[0].id in chosen:
                 source.pop(0)
             if source and len(chosen) < limit:
                 held = source.pop(0)
                 chosen[held.id] = held
-        turn += 1
+        share += 1
     return list(chosen.values())
 
 

@@ -1,0 +1,156 @@
+"""What is owed to a bank is told once, in bytes that never change, whoever gathers and whatever breaks in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from gateway_desk_kit import ANSWER_S, ForgetfulLane, Gateway, credit, recall_of
+
+from hakika import clock
+from hakika.domain.reasons import Reason
+from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Event, Outcome, WorkerClaimed
+from hakika.services.gateway import outgoing
+from hakika.services.gateway.transfers import Happened, return_id
+from hakika.store.embedded import RoleAccess
+from hakika.store.gateway import outgoing as rows
+from hakika.store.gateway.outgoing import Due
+from hakika.store.gateway.transfers import Evidence
+from hakika.store.lane import NoAnswer
+
+EVIDENCE = Evidence(1, 0, 7, b"h" * 32)
+MESSAGES = "SELECT msg_id, kind, body FROM outgoing_message ORDER BY msg_id"
+SHORT = CoreAnswered(1, Outcome.REFUSED, 0, Reason.POSITION_SHORT)
+POSTED = CoreAnswered(1, Outcome.POSTED, 0)
+
+
+@pytest.fixture
+async def gateway(gateway_database: RoleAccess) -> AsyncIterator[Gateway]:
+    async with Gateway.open(gateway_database) as running:
+        yield running
+
+
+async def happened(gateway: Gateway, keys: list[UUID], *events: Event) -> None:
+    for event in events:
+        await gateway.desk.flusher.submit_all([Happened(key, event, EVIDENCE) for key in keys], deadline_s=ANSWER_S)
+
+
+async def custody(gateway: Gateway, count: int) -> list[UUID]:
+    return await gateway.custody(*(credit(end_to_end_id=f"E{number}") for number in range(count)))
+
+
+async def due(gateway: Gateway, bank: str = "bank-a") -> list[Due]:
+    """Everything that is to be sent now."""
+    now_ms = clock.now_ms() + 10**9
+    return await gateway.lanes.run(lambda conn: rows.due(conn, bank, now_ms=now_ms, limit=100), deadline_s=ANSWER_S)
+
+
+async def test_finals_share_one_report_and_each_return_is_alone(gateway: Gateway) -> None:
+    keys = await custody(gateway, 9)
+    await happened(gateway, keys[:4], WorkerClaimed(0), POSTED)
+    await happened(gateway, keys[4:6], WorkerClaimed(0), SHORT)
+    await happened(gateway, keys[6:], ClockReturnDue(10**15))
+    assert await outgoing.gather(gateway.lanes, "bank-a") == 9
+    assert await outgoing.gather(gateway.lanes, "bank-a") == 0
+    assert await outgoing.gather(gateway.lanes, "bank-b") == 0
+    found = await due(gateway)
+    assert sorted(item.kind for item in found) == ["return", "return", "return", "status"]
+    (report,) = (item.body for item in found if item.kind == "status")
+    assert (report.count(b"<TxSts>ACCC</TxSts>"), report.count(b"<TxSts>PDNG</TxSts>")) == (4, 2)
+    returns = b"".join(item.body for item in found if item.kind == "return")
+    assert all(returns.count(return_id(key).encode()) == 1 for key in keys[6:])
+
+
+async def test_two_gatherers_tell_each_fact_once(gateway: Gateway) -> None:
+    keys = await custody(gateway, 40)
+    await happened(gateway, keys[:20], WorkerClaimed(0), POSTED)
+    await happened(gateway, keys[20:], ClockReturnDue(10**15))
+    gathered = await asyncio.gather(*(outgoing.gather(gateway.lanes, "bank-a") for _ in range(4)))
+    assert sum(gathered) == 40
+    bodies = b"".join(bytes(body) for _, _, body in await gateway.rows(MESSAGES))
+    uetrs = [str(uetr).encode() for (uetr,) in await gateway.rows("SELECT uetr FROM transfer")]
+    assert [bodies.count(uetr) for uetr in uetrs] == [1] * 40
+    assert await gateway.number("SELECT count(*) FROM outbox WHERE msg_id IS NULL") == 0
+
+
+async def test_a_crash_while_gathering_loses_and_doubles_nothing(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = await custody(gateway, 6)
+    await happened(gateway, keys, WorkerClaimed(0), POSTED)
+    add = rows.add
+
+    async def crash(*arguments: Any) -> None:
+        await add(*arguments)
+        raise ConnectionResetError("crashed before the commit")
+
+    monkeypatch.setattr(rows, "add", crash)
+    with pytest.raises(ConnectionResetError):
+        await outgoing.gather(gateway.lanes, "bank-a")
+    assert await gateway.rows(MESSAGES) == []
+    monkeypatch.setattr(rows, "add", add)
+    assert await outgoing.gather(gateway.lanes, "bank-a") == 6
+
+
+async def test_a_lost_commit_reply_makes_no_second_message(gateway: Gateway) -> None:
+    await happened(gateway, await custody(gateway, 6), WorkerClaimed(0), POSTED)
+    forgetful: Any = ForgetfulLane(gateway.database.app_url, name="test courier", lose=1)
+    with pytest.raises(NoAnswer):
+        await outgoing.gather(forgetful, "bank-a")
+    assert await outgoing.gather(forgetful, "bank-a") == 0
+    assert len(await due(gateway)) == 1
+    await forgetful.close()
+
+
+async def test_the_same_bytes_until_settled(gateway: Gateway) -> None:
+    """A status is owed until the bank's 2xx, a return until its acknowledgement; a late failure unsettles nothing."""
+    (completed, back) = await custody(gateway, 2)
+    await happened(gateway, [completed], WorkerClaimed(0), POSTED)
+    await happened(gateway, [back], ClockReturnDue(10**15))
+    await outgoing.gather(gateway.lanes, "bank-a")
+    first = await due(gateway)
+
+    async def tried(settled_ms: int | None) -> None:
+        results = [(item.msg_id, 5, settled_ms if item.kind == "status" else None) for item in first]
+        await gateway.lanes.run(lambda conn: rows.sent(conn, results), deadline_s=ANSWER_S)
+
+    for number in range(1, 4):
+        await tried(None)
+        again = await due(gateway)
+        assert sorted(item.body for item in again) == sorted(item.body for item in first)
+        assert {item.tries for item in again} == {number}
+    await tried(77)
+    assert [item.kind for item in await due(gateway)] == ["return"]
+    await tried(None)
+    await tried(99)
+    assert await gateway.rows("SELECT settled_ms FROM outgoing_message WHERE kind = 'status'") == [(77,)]
+    for now_ms in (123, 456):
+        await gateway.lanes.run(lambda conn, at=now_ms: rows.settle_returns(conn, [back], at), deadline_s=ANSWER_S)  # type: ignore[misc]
+    assert await due(gateway) == []
+    assert await gateway.rows("SELECT settled_ms FROM outgoing_message WHERE kind = 'return'") == [(123,)]
+
+
+async def test_a_recall_is_resolved_by_what_happened(gateway: Gateway) -> None:
+    """camt.029: cancelled where it went back, refused where it had been credited already."""
+    transfers = [credit(), credit()]
+    back, credited = await gateway.custody(transfers[0]), await gateway.custody(transfers[1])
+    await happened(gateway, [*back, *credited], WorkerClaimed(0))
+    for number, transfer in enumerate(transfers):
+        await gateway.acts.recall("bank-a", recall_of(transfer.uetr, f"CXL-{number}"))
+    await happened(gateway, back, CoreAnswered(1, Outcome.BURNT, 0))
+    await happened(gateway, credited, POSTED)
+    await outgoing.gather(gateway.lanes, "bank-a")
+    answers = {item.body for item in await due(gateway) if item.kind == "resolution"}
+    assert len(answers) == 2
+    (cancelled,) = (body for body in answers if b"CXL-0" in body)
+    (kept,) = (body for body in answers if b"CXL-1" in body)
+    assert b"RJCR" not in cancelled
+    assert b"RJCR" in kept and b"ARDT" in kept
+
+
+async def test_a_backlog_is_gathered_in_bounded_messages(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outgoing, "GATHER_MAX", 4)
+    await happened(gateway, await custody(gateway, 10), WorkerClaimed(0), POSTED)
+    assert [await outgoing.gather(gateway.lanes, "bank-a") for _ in range(4)] == [4, 4, 2, 0]
+    assert [item.body.count(b"ACCC") for item in await due(gateway)] == [4, 4, 2]
