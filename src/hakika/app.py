@@ -5,6 +5,7 @@ is finished, then the workers stop: everything they left is in the database and 
 """
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Coroutine
@@ -32,6 +33,8 @@ def _run(role: Coroutine[Any, Any, None]) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx2", "httpcore2", "_granian"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    gc.collect()
+    gc.freeze()  # what is loaded by now lives as long as the process: collections need not walk it
     asyncio.run(role)
 
 

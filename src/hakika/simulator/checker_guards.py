@@ -24,7 +24,7 @@ CORE_CONSTRAINTS = (
 CORE_INDEXES = ("entry_resolved_once", "account_house")
 GATEWAY_TRIGGERS = (
     "attempt_guard", "attempt_change_guard", "attempt_no_delete", "return_guard", "return_change_guard",
-    "return_no_delete", "transfer_change_guard", "transfer_no_delete", "outgoing_change_guard", "outgoing_no_delete",
+    "return_no_delete", "transfer_guard", "transfer_change_guard", "transfer_no_delete", "outgoing_change_guard", "outgoing_no_delete",
     "outbox_no_delete", "message_append_only", "recall_append_only", "break_append_only", "incarnation_append_only",
     "message_no_truncate", "transfer_no_truncate", "attempt_no_truncate", "return_no_truncate",
     "outgoing_no_truncate", "recall_no_truncate", "break_no_truncate",

@@ -91,15 +91,21 @@ def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: floa
     """The event that a stored answer means; None where the answer is evidence of nothing."""
     if answer.result not in ("posted", "refused", "burnt"):
         return None
+    try:
+        reason = Reason(answer.reason) if answer.reason else None
+        evidence = Evidence(incarnation, answer.slot, answer.seq, bytes.fromhex(answer.head))
+    except ValueError:
+        return None  # a reason or a chain head that we cannot read
+    if answer.result == "refused" and reason is None:
+        return None
     event = CoreAnswered(
         number=attempt.number,
         outcome=Outcome(answer.result),
         now_ms=clock.now_ms(),
-        reason=Reason(answer.reason) if answer.reason else None,
+        reason=reason,
         fee_minor=answer.fee_minor,
         scale=scale,
     )
-    evidence = Evidence(incarnation, answer.slot, answer.seq, bytes.fromhex(answer.head))
     return Happened(attempt.transfer, event, evidence)
 
 

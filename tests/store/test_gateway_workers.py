@@ -1,0 +1,279 @@
+"""Delivery and recovery with real PostgreSQL and a core that misbehaves: everything ends, nothing ends twice.
+
+The core here is the honest ledger in a few lines, behind a client that loses requests and answers as it likes.
+Machine timers are shortened; the rules, the desk and the workers are the real ones.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from gateway_desk_kit import HOLDER, Gateway, credit
+
+from hakika import clock
+from hakika.domain.ids import attempt_id
+from hakika.outbound.core import NoAnswer, NotSent
+from hakika.services.gateway import transfers as desk_service
+from hakika.store.embedded import RoleAccess
+from hakika.wire.core_api import Answer, Answers, Instruction, Session
+from hakika.workers import delivery, recovery
+from hakika.workers.delivery import CoreLink, Delivery
+from hakika.workers.recovery import Recovery
+
+LEASE_MS = 700
+Stored = tuple[str, str | None]
+
+
+@dataclass
+class OddCore:
+    """A client of the core and the core itself; `trouble` decides before each exchange what goes wrong."""
+
+    trouble: Callable[[], str] = lambda: ""
+    refuses: Callable[[Instruction], str | None] = lambda instruction: None
+    alter: Callable[[Answer], Answer] = lambda answer: answer
+    stored: dict[str, Stored] = field(default_factory=dict)
+    credits: list[str] = field(default_factory=list)
+    instructed: list[str] = field(default_factory=list)
+    executed_late: list[Instruction] = field(default_factory=list)
+
+    async def session(self) -> Session:
+        self._may_fail()
+        return Session(incarnation=1, now_ms=clock.now_ms(), redriven=True)
+
+    async def instruct(self, instructions: list[Instruction], *, redrive: bool = False) -> Answers:
+        assert not redrive
+        return await self._exchange([i.id for i in instructions], lambda: [self._credit(i) for i in instructions])
+
+    async def burn(self, ids: list[str]) -> Answers:
+        return await self._exchange(ids, lambda: [self.stored.setdefault(one, ("burnt", None)) for one in ids])
+
+    async def inquire(self, ids: list[str]) -> Answers:
+        return await self._exchange(ids, lambda: [self.stored.get(one, ("unknown", None)) for one in ids])
+
+    def _credit(self, instruction: Instruction) -> Stored:
+        self.instructed.append(instruction.id)
+        if instruction.id not in self.stored:
+            reason = self.refuses(instruction)
+            self.stored[instruction.id] = ("refused", reason) if reason else ("posted", None)
+            if not reason:
+                self.credits.append(instruction.id)
+        return self.stored[instruction.id]
+
+    def _may_fail(self) -> str:
+        trouble = self.trouble()
+        if trouble == "unreachable":
+            raise NotSent("no connection")
+        if trouble == "lost":
+            raise NoAnswer("the request was lost")
+        return trouble
+
+    async def _exchange(self, ids: list[str], execute: Callable[[], list[Stored]]) -> Answers:
+        trouble = self._may_fail()
+        await asyncio.sleep(0.002)
+        results = execute()
+        if trouble == "answer lost":
+            raise NoAnswer("the answer was lost")
+        answers = [
+            self.alter(Answer(one, result, reason, seq=7, head="00"))  # type: ignore[arg-type]
+            for one, (result, reason) in zip(ids, results, strict=True)
+        ]
+        return Answers(1, answers)
+
+
+@dataclass
+class Works:
+    """A running gateway process as far as its workers go."""
+
+    gateway: Gateway
+    core: OddCore
+    link: CoreLink
+    tasks: list["asyncio.Task[None]"]
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, gateway: Gateway, core: OddCore, *, scale: float = 1.0) -> AsyncIterator["Works"]:
+        """Delivery, recovery and the session's watch, until the block ends."""
+        client: Any = core
+        link = CoreLink(client)
+        deliver = Delivery(gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale)
+        recover = Recovery(gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale)
+        loops = (link.watch_session(), deliver.run(), recover.run())
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        try:
+            yield cls(gateway, core, link, tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def until(self, statement: str, expected: int, *, within_s: float = 12.0) -> None:
+        """Wait for a count; a worker that ended is told at once."""
+        end_s = clock.monotonic_s() + within_s
+        found = -1
+        while clock.monotonic_s() < end_s:
+            for task in self.tasks:
+                if task.done():
+                    task.result()
+            found = await self.gateway.number(statement)
+            if found == expected:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{statement}: {found}, not {expected}")
+
+
+ENDED = "SELECT count(*) FROM transfer WHERE status IN ('COMPLETED', 'RETURNED')"
+
+
+@pytest.fixture
+async def gateway(gateway_database: RoleAccess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+    monkeypatch.setattr(desk_service, "LEASE_MS", LEASE_MS)
+    monkeypatch.setattr(recovery, "LEASE_MS", LEASE_MS)
+    monkeypatch.setattr(recovery, "TURN_S", 0.05)
+    monkeypatch.setattr(recovery, "TURN_SILENT_S", 0.05)
+    monkeypatch.setattr(delivery, "SESSION_EVERY_S", 0.1)
+    monkeypatch.setattr(delivery, "IDLE_S", 0.1)
+    async with Gateway.open(gateway_database) as running:
+        yield running
+
+
+def many(count: int, **other: Any) -> list[Any]:
+    return [credit(end_to_end_id=f"E{number}", **other) for number in range(count)]
+
+
+async def reconciled(works: Works) -> None:
+    """Each COMPLETED transfer has exactly one credit under one of its own ids, no other transfer has any."""
+    core, gateway = works.core, works.gateway
+    owners: dict[str, tuple[UUID, str]] = {}
+    for bank, uetr, status in await gateway.rows("SELECT bank, uetr, status FROM transfer"):
+        for number in range(1, 12):
+            owners[attempt_id(bank, uetr, number).hex] = (uetr, status)
+    credited = [owners[one] for one in core.credits]
+    assert len(credited) == len(set(credited))
+    completed = await gateway.rows("SELECT uetr, status FROM transfer WHERE status = 'COMPLETED'")
+    assert sorted(credited) == sorted(map(tuple, completed))
+    assert await gateway.number("SELECT count(*) FROM reconciliation_break") == 0
+    told = await gateway.rows("SELECT transfer, count(*) FROM outbox WHERE kind IN ('final', 'return') GROUP BY 1")
+    assert {count for _, count in told} == {1}
+    for outcome, one in await gateway.rows("SELECT outcome, id FROM attempt"):
+        stored = core.stored.get(one.hex, ("not_sent", None))[0]
+        assert outcome == stored, (outcome, stored)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_every_transfer_ends_once_through_troubles(gateway: Gateway, seed: int) -> None:
+    """I-GW-1, I-GW-3, I-GW-5: lost requests, lost answers, refused connections; then it heals."""
+    chance = random.Random(seed)
+    troubles = ["", "", "", "lost", "answer lost", "answer lost", "unreachable"]
+    core = OddCore(trouble=lambda: chance.choice(troubles))
+    core.refuses = lambda instruction: "wallet_closed" if int(instruction.id[:2], 16) < 30 else None
+    await gateway.custody(*many(150))
+    async with Works.running(gateway, core) as works:
+        await asyncio.sleep(2.0)
+        core.trouble = lambda: ""
+        await works.until(ENDED, 150)
+        await reconciled(works)
+    assert await gateway.number("SELECT count(*) FROM attempt WHERE outcome = 'refused'") > 0
+
+
+async def test_silence_leaves_no_more_than_the_window_in_doubt(gateway: Gateway) -> None:
+    """Few are ever in doubt: the first silence stops what is fresh; nothing is returned meanwhile."""
+    await gateway.custody(*many(200))
+    core = OddCore()
+    async with Works.running(gateway, core) as works:
+        await works.until("SELECT least(count(*), 20) FROM transfer WHERE status = 'COMPLETED'", 20)
+        core.trouble = lambda: "answer lost"
+        await asyncio.sleep(1.5)
+        doubts = await gateway.number("SELECT count(*) FROM attempt WHERE outcome IS NULL")
+        assert doubts <= 64
+        assert await gateway.number("SELECT count(*) FROM payment_return") == 0
+        core.trouble = lambda: ""
+        await works.until(ENDED, 200)
+        await reconciled(works)
+
+
+async def test_never_attempted_goes_back_with_the_core_dead(gateway: Gateway) -> None:
+    """Power off past the deadline, on again with the core still dead: decided at once, burnt when it is back."""
+    await gateway.custody(*many(120))
+    await _let_time_pass(gateway)
+    core = OddCore(trouble=lambda: "unreachable")
+    async with Works.running(gateway, core) as works:
+        await works.until("SELECT count(*) FROM payment_return WHERE burn_due", 120)
+        assert await gateway.number("SELECT count(*) FROM attempt") == 0
+        core.trouble = lambda: ""
+        await works.until("SELECT count(*) FROM payment_return WHERE burn_due", 0)
+        assert sorted(result for result, _ in core.stored.values()) == ["burnt"] * 120
+        await reconciled(works)
+
+
+async def test_in_doubt_past_the_deadline_is_resolved_by_the_burn(gateway: Gateway) -> None:
+    """I-GW-2, I-GW-6: attempted and silent; past every instant nothing is returned until the core has burnt it."""
+    await gateway.custody(*many(20))
+    chance = random.Random(4)
+    core = OddCore()
+    async with Works.running(gateway, core) as works:
+        await works.until(ENDED, 20)
+        await gateway.custody(*(credit(end_to_end_id=f"F{number}") for number in range(20)))
+        core.trouble = lambda: chance.choice(["lost", "answer lost"])
+        await works.until("SELECT least(count(*), 1) FROM attempt WHERE outcome IS NULL", 1)
+        doubts = await gateway.number("SELECT count(*) FROM attempt WHERE outcome IS NULL")
+        await _let_time_pass(gateway)
+        await asyncio.sleep(1.0)
+        assert await gateway.number("SELECT count(*) FROM attempt WHERE outcome IS NULL") == doubts
+        core.trouble = lambda: ""
+        await works.until(ENDED, 40)
+        await reconciled(works)
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "reason of tomorrow": {"result": "refused", "reason": "sunspots"},
+    "refused without a reason": {"result": "refused", "reason": None},
+    "head that is no hex": {"head": "zz"},
+    "another id": {"id": "f" * 32},
+    "conflict": {"result": "conflict"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_an_answer_that_makes_no_sense_is_evidence_of_nothing(gateway: Gateway, odd: str) -> None:
+    """It leaves its attempt open and ends no worker; when the core speaks sense again, all is resolved."""
+    victims: list[str] = []
+
+    def alter(answer: Answer) -> Answer:
+        if not victims:
+            victims.append(answer.id)
+        if answer.id != victims[0]:
+            return answer
+        return Answer(**{**{name: getattr(answer, name) for name in answer.__struct_fields__}, **ODD[odd]})
+
+    core = OddCore(alter=alter)
+    await gateway.custody(*many(6))
+    async with Works.running(gateway, core) as works:
+        await works.until("SELECT count(*) FROM attempt WHERE outcome IS NULL AND lease_token > 1", 1)
+        await asyncio.sleep(0.3)
+        rows = await gateway.rows("SELECT id FROM attempt WHERE outcome IS NULL AND lease_token > 1")
+        assert [one.hex for (one,) in rows] == victims
+        core.alter = lambda answer: answer
+        await works.until(ENDED, 6)
+        await reconciled(works)
+
+
+async def _let_time_pass(gateway: Gateway) -> None:
+    """What no correct program may do: the promises that are still open are moved into the past."""
+    past = "valid_until_ms = received_ms + 1, return_at_ms = received_ms + 2, deadline_ms = received_ms + 3"
+    statements = (
+        "ALTER TABLE transfer DISABLE TRIGGER transfer_change_guard",
+        f"UPDATE transfer SET {past} WHERE status IN ('RECEIVED', 'IN_FLIGHT')",
+        "ALTER TABLE transfer ENABLE TRIGGER transfer_change_guard",
+    )
+    connection = await psycopg.AsyncConnection.connect(gateway.database.owner_url, autocommit=True)
+    async with connection:
+        for statement in statements:
+            await connection.execute(statement.encode())
