@@ -33,9 +33,13 @@ def _run(role: Coroutine[Any, Any, None]) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx2", "httpcore2", "_granian"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    gc.collect()
-    gc.freeze()  # what is loaded by now lives as long as the process: collections need not walk it
     asyncio.run(role)
+
+
+def _settle_memory() -> None:
+    """What is loaded by now lives as long as the process: later collections need not walk it."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _core(settings: CoreSettings) -> None:
@@ -48,6 +52,7 @@ async def _core(settings: CoreSettings) -> None:
     tokens = core_api.Tokens(secret(settings.gateway_token_file), secret(settings.operator_token_file))
     door = Door(core_api.routes(core, tokens), concurrency_max=CONCURRENCY_MAX)
     running = await serve(door, *settings.address())
+    _settle_memory()
     log.info("core listens on %s", running.url)
     await stop_requested()
     await running.stop()
@@ -62,6 +67,7 @@ async def _gateway(settings: GatewaySettings) -> None:
     await role.start()
     door = Door(role.routes(), concurrency_max=CONCURRENCY_MAX)
     running = await serve(door, *settings.address())
+    _settle_memory()
     log.info("gateway listens on %s", running.url)
     workers = asyncio.create_task(_all(role.workers()), name="workers")
     stop = asyncio.create_task(stop_requested(), name="stop")

@@ -209,6 +209,13 @@ def filled(statement: LiteralString) -> Callable[[Sql], Try]:
     return prepare
 
 
+def beside_tombstone(sql: Sql) -> Try:
+    """The recall was first: the transfer under its id finds the place taken."""
+    gone = sql.transfer_values(status="REJECTED", reason="tombstoned")
+    sql.app.execute(kit.ADD_TRANSFER, gone)
+    return kit.ADD_TRANSFER, sql.transfer_values(uetr=gone["uetr"])
+
+
 def twice(statement: LiteralString, values: Callable[[Sql], Any], again: Callable[[Any], Any]) -> Callable[[Sql], Try]:
     """A row whose key is taken; `again` gives the second row's values."""
 
@@ -329,6 +336,7 @@ CONSTRAINTS = {
     "two transfers under one UETR": Case(
         "23505", "", twice(kit.ADD_TRANSFER, lambda s: s.transfer_values(),
                            lambda v: {**v, "id": v["uetr"], "tracking": b"t" * 16})),
+    "transfer beside a tombstone": Case("23505", "", beside_tombstone),
     "two transfers under one reference": Case(
         "23505", "", twice(kit.ADD_TRANSFER, lambda s: s.transfer_values(),
                            lambda v: {**v, "id": v["uetr"], "uetr": v["id"]})),

@@ -353,6 +353,13 @@ class Gateway:
             (transfer_id(uetr), bank, kind, msg_id),
         )
 
+    def acknowledge(self, uetr: UUID) -> None:
+        """The bank has booked the return."""
+        key = transfer_id(uetr)
+        with self.sql.transaction():
+            self.sql.execute("UPDATE payment_return SET acknowledged_ms = 1 WHERE transfer = %s", (key,))
+            self.sql.execute("UPDATE outgoing_message SET settled_ms = 1 WHERE msg_id = %s", (f"ret{uetr.hex}",))
+
     def give_back(
         self, bank: str, uetr: UUID, reason: str, *, burn_due: bool = False, acknowledged: bool = True
     ) -> None:

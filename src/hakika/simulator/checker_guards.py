@@ -23,11 +23,11 @@ CORE_CONSTRAINTS = (
 )  # fmt: skip
 CORE_INDEXES = ("entry_resolved_once", "account_house")
 GATEWAY_TRIGGERS = (
-    "attempt_guard", "attempt_change_guard", "attempt_no_delete", "return_guard", "return_change_guard",
-    "return_no_delete", "transfer_guard", "transfer_change_guard", "transfer_no_delete", "outgoing_change_guard", "outgoing_no_delete",
-    "outbox_no_delete", "message_append_only", "recall_append_only", "break_append_only", "incarnation_append_only",
-    "message_no_truncate", "transfer_no_truncate", "attempt_no_truncate", "return_no_truncate",
-    "outgoing_no_truncate", "recall_no_truncate", "break_no_truncate",
+    "transfer_guard", "transfer_change_guard", "transfer_no_delete", "transfer_no_truncate", "attempt_guard",
+    "attempt_change_guard", "attempt_no_delete", "attempt_no_truncate", "return_guard", "return_change_guard",
+    "return_no_delete", "return_no_truncate", "outgoing_change_guard", "outgoing_no_delete", "outgoing_no_truncate",
+    "outbox_no_delete", "message_append_only", "message_no_truncate", "recall_append_only", "recall_no_truncate",
+    "break_append_only", "break_no_truncate", "incarnation_append_only",
 )  # fmt: skip
 GATEWAY_CONSTRAINTS = (
     "message_pkey", "transfer_pkey", "transfer_bank_uetr_key", "transfer_tracking_key", "transfer_check",
