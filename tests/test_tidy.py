@@ -76,7 +76,8 @@ def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "." * node.level
             elif node.module == "hakika":
                 for alias in node.names:
-                    yield node.lineno, f"hakika.{alias.name}"
+                    if not alias.name.startswith("__"):
+                        yield node.lineno, f"hakika.{alias.name}"
             else:
                 yield node.lineno, node.module or ""
 

@@ -11,12 +11,15 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from hakika import __version__
+
 UP_STATE = Path("var/up")
 
 app = App(
     name="hakika",
     help="Mobile money whose owner always knows where the money is.",
     help_format="markdown",
+    version=__version__,
     version_flags=["--version"],
 )
 

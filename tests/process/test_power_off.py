@@ -107,6 +107,8 @@ def test_bank_dead_at_the_return(tmp_path: Path) -> None:
         time.sleep(4)
         send_from_customers(platform, HELD)
         wait_until(lambda: _count(platform, "SELECT count(*) FROM transfer") == HELD, within_s=20)
+        # Its polls would learn of the return as well: the bank is cut off both ways.
+        assert platform.command("break", "bank-b-gateway", "--how", "refuse").returncode == 0
         wait_until(lambda: _count(platform, RETURNED) == HELD, within_s=WITHIN_S)
         assert _count(platform, ACKNOWLEDGED) == 0
         assert platform.command("mend", "all").returncode == 0

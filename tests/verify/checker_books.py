@@ -66,6 +66,7 @@ class Core:
         self.heads: dict[int, Link] = {}
         self.held: dict[bytes, int] = {}
         self.slot = 0
+        self.incarnation = 1
         self.settlement = self._account("settlement")
         self.fee = self._account("fee")
         self.positions = {bank: self._owned("position", bank) for bank in BANKS}
@@ -81,6 +82,10 @@ class Core:
         other.balances = copy.deepcopy(self.balances)
         other.last, other.heads, other.held = dict(self.last), dict(self.heads), dict(self.held)
         return other
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.sql.close()
 
     def _account(self, role: str) -> int:
         row = self.sql.execute(
@@ -125,12 +130,12 @@ class Core:
         """One batch: link, entries and balances in one transaction."""
         before = self.heads.get(self.slot, Link(self.slot, 0, FIRST))
         at_ms = 1_000 + before.seq
-        link = next_link(before, 1, at_ms, rows)
+        link = next_link(before, self.incarnation, at_ms, rows)
         with self.sql.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO batch (slot, seq, at_ms, incarnation, entries, previous_hash, hash)"
-                " VALUES (%s, %s, %s, 1, %s, %s, %s)",
-                (link.slot, link.seq, at_ms, len(rows), before.hash, link.hash),
+                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                (link.slot, link.seq, at_ms, self.incarnation, len(rows), before.hash, link.hash),
             )
             add_entries(cursor, link, rows)
             touched = sorted({account for row in rows if row.after for account in (row.debit, row.credit)})

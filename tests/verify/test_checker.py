@@ -6,10 +6,11 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from checker_books import World, lines, new_world
@@ -33,6 +34,13 @@ def world(
 ) -> Iterator[World]:
     """Empty books."""
     with new_world(core_database, gateway_database, pg_server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What a test opens and wants closed."""
+    with ExitStack() as made:
         yield made
 
 
@@ -151,6 +159,33 @@ def test_a_declared_restore_of_the_core_explains_what_it_lost(world: World) -> N
     assert not {"I20", "I21"} & set(result.found)
     assert result.counts["heads_lost_in_restore"] == 1
     assert result.counts["answers_lost_in_restore"] == 1
+
+
+def test_a_credit_lost_in_a_restore_is_missing_until_it_is_driven_again(world: World, stack: ExitStack) -> None:
+    live(world, "completed")
+    core = world.core
+    core.slot = 5
+    saved = stack.enter_context(closing(core.on(world.core_access.owner_url)))
+    completed(world, "lost")
+    with world.spoil("core") as sql:
+        sql.execute("DELETE FROM entry WHERE slot = 5")
+        sql.execute("DELETE FROM batch WHERE slot = 5")
+        for account, (dp, cp, debits, credits) in saved.balances.items():
+            last = UUID(bytes=saved.last[account]) if account in saved.last else None
+            sql.execute(
+                "UPDATE account SET debits_pending = %s, credits_pending = %s, debits_posted = %s,"
+                " credits_posted = %s, last_entry = %s WHERE id = %s",
+                (dp, cp, debits, credits, last, account),
+            )
+        sql.execute("INSERT INTO incarnation VALUES (2, 1, 'restored', 1)")
+    missing = verify(world.targets())
+    assert set(missing.found) == {"I18"}
+    assert missing.books.gateway_vs_core == {"bank-a": 1_500_00}
+    saved.incarnation = 2
+    saved.credit(attempt_of("lost"), A, "254700000001", 1_500_00)
+    again = verify(world.targets())
+    assert lines(again) == []
+    assert again.counts["heads_lost_in_restore"] == 1
 
 
 # --- what cannot be looked at
