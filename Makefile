@@ -35,10 +35,11 @@ demo: setup ## Send money through the outage of 27 July 2023 and show that none 
 up: setup ## Start the platform and two banks on this machine until Ctrl-C
 	@$(BIN)/hakika up
 
-check: setup-dev ## Lint, format and types
+check: setup-dev ## Lint, format, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy tests/banks/conftest.py --exclude none
 
 test: setup-dev apt check ## Every test: unit, property, store, wire, migration, process
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

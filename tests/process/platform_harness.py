@@ -108,7 +108,7 @@ class Platform:
 
     def rows(self, role: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.ready["databases"][role], connect_timeout=5) as conn:
-            return conn.execute(statement, values).fetchall()  # type: ignore[call-overload,no-any-return]
+            return conn.execute(statement, values).fetchall()
 
 
 @dataclass

@@ -86,7 +86,8 @@ def _pid(platform: Platform, part: str) -> int | None:
             return None
     answer = platform.command("links", "--json")
     pids = json.loads(answer.stdout).get("pids", {}) if answer.returncode == 0 else {}
-    return pids.get(part) or platform.ready["pids"].get(part)
+    pid = pids.get(part) or platform.ready["pids"].get(part)
+    return int(pid) if pid else None
 
 
 def _counted(platform: Platform, statement: str) -> int:

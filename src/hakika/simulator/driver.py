@@ -18,7 +18,7 @@ from hakika.simulator.demand import Order
 ASK_S = 8.0
 PAUSE_FIRST_S = 0.3
 PAUSE_MAX_S = 2.0
-CONNECTIONS = 256
+CONNECTIONS_KEPT = 10  # the client looks at each idle one for every request
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Customers:
 
     async def run(self, orders: list[Order], began_s: float) -> None:
         """Send every order at its time; returns when the last has been sent, answered or not."""
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_KEPT)
         self._http = httpx2.AsyncClient(trust_env=False, timeout=ASK_S, limits=limits)
         for order in orders:
             wait_s = began_s + order.at_s - clock.monotonic_s()

@@ -118,7 +118,7 @@ CREATE TABLE attempt (
     chain_head      bytea,
     UNIQUE (transfer, number),
     CHECK ((outcome IS NULL) = (closed_ms IS NULL)),
-    CHECK (outcome IS NULL OR outcome = 'not_sent' OR (core_incarnation IS NOT NULL AND chain_seq IS NOT NULL AND chain_head IS NOT NULL)),
+    CHECK (outcome IS NULL OR outcome = 'not_sent' OR (core_incarnation IS NOT NULL AND chain_slot IS NOT NULL AND chain_seq IS NOT NULL AND chain_head IS NOT NULL)),
     CHECK (outcome IS DISTINCT FROM 'refused' OR reason IS NOT NULL)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE attempt IS 'One submission of a transfer to the core; open until the core''s stored answer is here. A timeout closes nothing.';
