@@ -47,8 +47,9 @@ test: setup-dev apt check ## Every test: unit, property, store, wire, migration,
 plants: setup-dev ## Switch off each rule in turn and see its test fail
 	@$(BIN)/python -m pytest tests/plants $(PYTEST_ARGS)
 
-screens: setup-dev apt ## Screenshots of every page into var/screens
+screens: setup-dev apt ## Screenshots of every page, and of the last report, into var/screens
 	@$(BIN)/python tools/screens.py
+	@report=var/replay/2023-07-27/report.html; [ ! -f $$report ] || $(BIN)/python tools/screens.py --file report=$$report
 
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
