@@ -129,6 +129,18 @@ def test_domain_is_pure() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_domain_takes_the_type_of_an_id_and_makes_none() -> None:
+    wrong = [
+        f"{_where(path, node.lineno)}: domain takes UUID from uuid and nothing else"
+        for path, tree, _ in SOURCES
+        if _package(path) == "domain"
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Import) and any(alias.name == "uuid" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and node.module == "uuid" and [a.name for a in node.names] != ["UUID"])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_only_simulator_tests_and_cli_import_the_simulator() -> None:
     wrong = [
         _where(path, line)

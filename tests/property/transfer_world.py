@@ -244,6 +244,18 @@ class World:
         status = status_of(self.transfer)
         if (status is Status.COMPLETED) != (self.core.credits == 1):
             raise AssertionError(f"I-GW-3: {status} with {self.core.credits} credits")
+        recalled = self.transfer.recalled is not None
+        if (
+            self.told["resolution"] != recalled
+            or self.recorded["AcknowledgeReturn"] > 1
+            or self.recorded["BurnDone"] > 1
+        ):
+            raise AssertionError(f"I-GW-8: told {self.told}, recorded {self.recorded}, recalled {recalled}")
+        outcomes = {attempt.outcome for attempt in self.transfer.attempts}
+        if status is Status.RETURNED and outcomes <= {Outcome.NOT_SENT}:
+            for number in range(1, max(1, len(self.transfer.attempts)) + 1):
+                if not self._dead(number):
+                    raise AssertionError(f"I-GW-6: returned unsent, and id {number} was never burnt")
         for message in sorted(self.written, key=lambda item: (item.kind, item.number)):
             self.core.execute(message, self.now_ms - DEADLINE_MS)
         if self.core.credits > (status is Status.COMPLETED):

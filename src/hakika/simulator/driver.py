@@ -10,15 +10,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import httpx2
-
 from hakika import clock
+from hakika.simulator.caller import Caller, NoReply
 from hakika.simulator.demand import Order
 
 ASK_S = 8.0
 PAUSE_FIRST_S = 0.3
 PAUSE_MAX_S = 2.0
-CONNECTIONS_KEPT = 10  # the client looks at each idle one for every request
 
 
 @dataclass(slots=True)
@@ -47,15 +45,14 @@ class Customers:
     debited: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     late_s: float = 0.0  # how far the driver itself fell behind its own schedule
-    _http: httpx2.AsyncClient = field(init=False)
+    _callers: dict[str, Caller] = field(default_factory=dict)
     _recent: list[Told] = field(default_factory=list)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, orders: list[Order], began_s: float) -> None:
         """Send every order at its time; returns when the last has been sent, answered or not."""
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_KEPT)
-        self._http = httpx2.AsyncClient(trust_env=False, timeout=ASK_S, limits=limits)
+        self._callers = {bank: Caller(url) for bank, url in self.bank_urls.items()}
         for order in orders:
             wait_s = began_s + order.at_s - clock.monotonic_s()
             if wait_s > 0:
@@ -79,7 +76,8 @@ class Customers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._http.aclose()
+        for caller in self._callers.values():
+            caller.close()
 
     def fresh(self) -> list[Told]:
         """Transfers debited since the last call, for whoever follows some of them."""
@@ -103,13 +101,13 @@ class Customers:
                 pause_s = min(pause_s * 2, PAUSE_MAX_S)
 
     async def _ask(self, order: Order, told: Told) -> None:
-        url = f"{self.bank_urls[order.bank]}/customers/{order.customer}/transfers"
         try:
-            answer = await self._http.post(url, json=order.body())
-            if answer.status_code != 200:
-                return
-            content = answer.json()
-        except (httpx2.HTTPError, ValueError):
+            status, content = await self._callers[order.bank].post(
+                f"/customers/{order.customer}/transfers", order.body(), ASK_S
+            )
+        except NoReply:
+            return
+        if status != 200 or not isinstance(content, dict):
             return
         if content.get("result") == "debited":
             told.uetr = content["uetr"]

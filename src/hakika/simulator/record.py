@@ -144,10 +144,10 @@ def duration(seconds: float) -> str:
     """For people: `40 s`, `3 min`, `4 h 12 min`."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 90:
+    if seconds < 180:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    if minutes < 90:
+    if minutes < 90 and minutes != 60:
         return f"{minutes} min"
     hours, rest = divmod(minutes, 60)
     return f"{hours} h {rest} min" if rest else f"{hours} h"

@@ -163,7 +163,7 @@ class Player:
                 log.warning("%d customers do not know what became of their orders", unknown)
             await self._customers.close()
         finally:
-            await self._tracker.close()
+            self._tracker.close()
         return await self._judge(ended_ms)
 
     async def _judge(self, ended_ms: int) -> Record:

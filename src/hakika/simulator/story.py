@@ -73,7 +73,7 @@ def stories(record: Record) -> list[Story]:
 
     def interest(life: Life) -> tuple[bool, bool, bool, int]:
         """In time first; then sent into the dark; then one whose page somebody looked at; then the longest wait."""
-        in_time = life.final_ms is not None and life.final_ms <= life.deadline_ms
+        in_time = life.settled_ms is not None and life.settled_ms <= life.deadline_ms
         sent_into_the_dark = any((a.closed_ms or 0) - a.recorded_ms > SILENCE_MS for a in life.attempts)
         return in_time, sent_into_the_dark, life.uetr in sampled, (life.settled_ms or 0) - life.received_ms
 
@@ -142,8 +142,10 @@ def _meanwhile(record: Record, life: Life) -> list[tuple[int, Line]]:
     until_ms = life.settled_ms or record.ended_ms
     inside = [mark for mark in record.marks if life.received_ms < mark.at_ms < until_ms]
     lines = []
-    for mark in [mark for mark in inside if mark.kind == "kill" and mark.target in PROCESSES][:KILLS_TOLD]:
-        words = f"Meanwhile {PROCESSES[mark.target]} is killed{_back(record, mark)}. The order is in the database."
+    kills = [mark for mark in inside if mark.kind == "kill" and mark.target in PROCESSES]
+    for place, mark in enumerate(kills[:KILLS_TOLD]):
+        kept = "" if place else " The order is on disk: nothing depends on a process."
+        words = f"Meanwhile {PROCESSES[mark.target]} is killed{_back(record, mark)}.{kept}"
         lines.append(_line(record, mark.at_ms, words, "broken"))
     link = record.scenario.main_link
     mends = [mark for mark in inside if mark.kind == "mend" and mark.target in (link, "all")]
@@ -189,7 +191,8 @@ def _end(record: Record, life: Life, booked: Booked | None, bank: str) -> list[t
         why = REASONS.get(life.reason or "", life.reason or "")
         lines.append(_line(record, life.decided_ms, f"Hakika gives it back: {why}.", "returned"))
     if life.acknowledged_ms is not None:
-        late = "" if life.acknowledged_ms <= life.deadline_ms else ", its bank could not be reached sooner"
+        late_ms = life.acknowledged_ms - life.deadline_ms
+        late = f", {duration(late_ms / 1000 * record.scenario.scale)} after the deadline" if late_ms > 0 else ""
         words = f"{bank} has put it back on the account and says so{late}."
         lines.append(_line(record, life.acknowledged_ms, words, "returned"))
     return lines

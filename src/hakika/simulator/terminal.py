@@ -112,7 +112,7 @@ class Terminal:
         head = Text.assemble((story, "bold"), f"   {now.at_s:.0f} s of replay   ", (now.phase, "bold"))
         offered = Text(f"offered {now.offered:>7,}   accepted {counts.accepted:>7,}")
         if not now.known:
-            offered.append("   (as last known: the gateway's database is down)", STYLES["unknown"])
+            offered.append("   (as last known)", STYLES["unknown"])
         ends = Text.assemble(
             (f"completed {counts.completed:>5,}", STYLES["completed"]),
             "   ",

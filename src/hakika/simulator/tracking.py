@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import httpx2
-
 from hakika import clock
 from hakika.domain.money import decimal_text
+from hakika.simulator.caller import Caller, NoReply
 from hakika.simulator.lives import Life
 
 ASK_S = 3.0
@@ -83,23 +82,29 @@ class Tracker:
     samples: list[Sample] = field(default_factory=list)
     _followed: list[tuple[str, str]] = field(default_factory=list)  # (UETR, reference)
     _dice: random.Random = field(init=False)
-    _http: httpx2.AsyncClient = field(init=False)
+    _callers: dict[str, Caller] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._dice = clock.seeded(self.seed)
-        self._http = httpx2.AsyncClient(trust_env=False, timeout=ASK_S)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """No more questions."""
-        await self._http.aclose()
+        for caller in self._callers.values():
+            caller.close()
+
+    async def _get(self, url: str, path: str) -> tuple[int, dict[str, Any]]:
+        """Status and content; 0 for no answer."""
+        caller = self._callers.setdefault(url, Caller(url))
+        try:
+            status, content = await caller.get(path, ASK_S)
+        except NoReply:
+            return 0, {}
+        return status, content if isinstance(content, dict) else {}
 
     async def follow(self, bank_url: str, uetr: str) -> bool:
         """Learn a transfer's reference from its bank, as its customer does; False while there is no receipt."""
-        try:
-            answer = await self._http.get(f"{bank_url}/transfers/{uetr}")
-            tracking = answer.json().get("tracking") if answer.status_code == 200 else None
-        except (httpx2.HTTPError, ValueError):
-            return False
+        status, content = await self._get(bank_url, f"/transfers/{uetr}")
+        tracking = content.get("tracking") if status == 200 else None
         if not tracking:
             return False
         self._followed.append((uetr.replace("-", ""), tracking))
@@ -109,12 +114,8 @@ class Tracker:
 
     async def bank_state(self, bank_url: str) -> dict[str, Any] | None:
         """A bank's own counters; None where it does not answer."""
-        try:
-            answer = await self._http.get(f"{bank_url}/control/state")
-            content = answer.json() if answer.status_code == 200 else None
-        except (httpx2.HTTPError, ValueError):
-            return None
-        return content if isinstance(content, dict) else None
+        status, content = await self._get(bank_url, "/control/state")
+        return content if status == 200 else None
 
     @property
     def followed(self) -> int:
@@ -128,14 +129,8 @@ class Tracker:
         recent = self._followed[-40:] if self._dice.random() < 0.5 else self._followed
         uetr, reference = self._dice.choice(recent)
         asked_ms = clock.now_ms()
-        status = 0
-        body: dict[str, Any] = {}
-        try:
-            answer = await self._http.get(f"{self.gateway_url}/t/{reference}.json")
-            status = answer.status_code
-            body = answer.json() if status == 200 else {}
-        except (httpx2.HTTPError, ValueError):
-            pass
+        status, body = await self._get(self.gateway_url, f"/t/{reference}.json")
+        body = body if status == 200 else {}
         self.samples.append(Sample(uetr, asked_ms, phase, core_dead, status, body))
 
 

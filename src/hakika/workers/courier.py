@@ -32,6 +32,7 @@ BACKOFF_FIRST_MS = 500
 BACKOFF_MAX_MS = 5_000
 SILENT_AFTER = 3  # pushes in a row without an answer: the bank itself does not answer, not one connection
 STORE_DEADLINE_S = 5.0
+BUG_PAUSE_S = 1.0
 
 Sent = tuple[str, int, int | None]  # message id, when to send it again, when it was settled
 
@@ -71,6 +72,10 @@ class Courier:
             except StoreFault as fault:
                 log.warning("courier %s: the gateway's database does not answer: %s", self._bank, fault)
                 await asyncio.sleep(clock.jitter(0.3))
+                continue
+            except Exception:
+                log.exception("courier %s: facts could not be turned into messages", self._bank)
+                await asyncio.sleep(BUG_PAUSE_S)
                 continue
             if moved:
                 self._turn.set()

@@ -30,6 +30,8 @@ ROUNDS = 2  # rounds under way at once: one is being sent while another is being
 IDLE_S = 0.5
 STORE_DEADLINE_S = 5.0
 SESSION_EVERY_S = 0.5
+KNOWN_REASONS = frozenset(reason.value for reason in Reason)
+BUG_PAUSE_S = 1.0  # after a bug of ours: the rest of the work goes on, and the log says so
 SESSION_MISSES = 2  # one lost packet is not an outage
 
 
@@ -91,6 +93,9 @@ def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: floa
     """The event that a stored answer means; None where the answer is evidence of nothing."""
     if answer.result not in ("posted", "refused", "burnt"):
         return None
+    if answer.reason is not None and answer.reason not in KNOWN_REASONS:
+        log.error("attempt %s: reason %r is not known to this version; it stays open", attempt.id, answer.reason)
+        return None
     try:
         reason = Reason(answer.reason) if answer.reason else None
         evidence = Evidence(incarnation, answer.slot, answer.seq, bytes.fromhex(answer.head))
@@ -126,6 +131,10 @@ class Recorder:
             except (StoreFault, Busy):
                 await asyncio.sleep(clock.jitter(0.2))
                 continue
+            except Exception:
+                # A bug met by this one event: the transfer keeps its facts, and whoever takes it over asks again.
+                log.exception("transfer %s: an event could not be stored: %r", happened.transfer, happened.event)
+                await asyncio.sleep(BUG_PAUSE_S)
             return
 
 
@@ -154,6 +163,10 @@ class Delivery:
                 log.warning("delivery: the gateway's database does not answer: %s", fault)
                 moved = 0
                 await asyncio.sleep(clock.jitter(0.3))
+            except Exception:
+                log.exception("a round of delivery failed; its attempts are open and recovery takes them over")
+                moved = 0
+                await asyncio.sleep(BUG_PAUSE_S)
             if not moved:
                 self._link.wake.clear()
                 try:

@@ -22,7 +22,7 @@ from hakika.store.gateway.transfers import Evidence
 from hakika.store.lane import Lanes, StoreFault
 from hakika.wire.core_api import Answers
 from hakika.workers.calling import call
-from hakika.workers.delivery import STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for
+from hakika.workers.delivery import BUG_PAUSE_S, STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,9 @@ class Recovery:
             except (NoAnswer, NotSent) as fault:
                 log.info("recovery of %s: the core does not answer: %s", name, fault)
                 pause_s = TURN_SILENT_S
+            except Exception:
+                log.exception("a turn of recovery of %s failed; the other work goes on", name)
+                pause_s = BUG_PAUSE_S
             await asyncio.sleep(clock.jitter(pause_s) if pause_s else 0)
 
     async def _doubts(self) -> bool:

@@ -4,6 +4,7 @@ Each act is idempotent by the bank's own id for it, and none of them closes anyt
 acknowledgement books a return, a recall lets the burn decide, an inquiry changes nothing.
 """
 
+import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -72,12 +73,26 @@ class Acts:
                 return UnknownReturn(field, "must be the RtrId of a pacs.004 that this gateway has sent")
             found.append((row.id, item))
         now_ms = clock.now_ms()
-        repeated = []
-        for key, item in found:
-            event = BankAcknowledgedReturn(now_ms) if item.accepted else BankRefusedReturn(item.reason or "", now_ms)
-            applied = await self._desk.apply(Happened(key, event), deadline_s=DEADLINE_S)
-            if item.accepted and applied and applied.verdict is Verdict.RECORD_ONLY:
-                repeated.append(key)  # its message was made after the first acknowledgement: settle that too
+        results = await asyncio.gather(
+            *(
+                self._desk.apply(
+                    Happened(
+                        key,
+                        BankAcknowledgedReturn(now_ms)
+                        if item.accepted
+                        else BankRefusedReturn(item.reason or "", now_ms),
+                    ),
+                    deadline_s=DEADLINE_S,
+                )
+                for key, item in found
+            )
+        )
+        # A message made after the first acknowledgement is not owed either: settled when it is repeated.
+        repeated = [
+            key
+            for (key, item), applied in zip(found, results, strict=True)
+            if item.accepted and applied and applied.verdict is Verdict.RECORD_ONLY
+        ]
         if repeated:
             await self._lanes.run(
                 lambda conn: outgoing_rows.settle_returns(conn, repeated, now_ms), deadline_s=DEADLINE_S
