@@ -25,6 +25,7 @@ from hakika.domain.transfer import (
     status_of,
 )
 
+BEGINNINGS = ("", "claimed", "claimed written", "claimed taken", "claimed written taken")
 INDEX = st.integers(0, 7)
 RARELY = st.integers(0, 5)  # what mostly ends a life early is done on 0 alone
 LOST = st.sampled_from([False, False, False, True])
@@ -39,10 +40,21 @@ class TransferMachine(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
 
-    @initialize(reserved=st.booleans(), skew_ms=st.sampled_from([0, 0, -20_000, 4_000]))
-    def begin(self, reserved: bool, skew_ms: int) -> None:
+    @initialize(
+        reserved=st.booleans(), skew_ms=st.sampled_from([0, 0, -20_000, 4_000]), steps=st.sampled_from(BEGINNINGS)
+    )
+    def begin(self, reserved: bool, skew_ms: int, steps: str) -> None:
+        """Most lives begin in the middle, where the trouble is."""
         self.world = World(reserved=reserved)
         self.world.core.skew_ms = skew_ms
+        for step in steps.split():
+            match step:
+                case "claimed":
+                    self.world.claim(reply_lost=False)
+                case "written":
+                    self.world.write(self.world.senders[0])
+                case "taken":
+                    self.world.take_over()
 
     # --- the gateway's processes ---
 
@@ -177,7 +189,7 @@ class TransferMachine(RuleBasedStateMachine):
 
 
 TransferMachine.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestTransferMachine = TransferMachine.TestCase
 

@@ -14,6 +14,7 @@ from hakika.domain.deadlines import Deadlines
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import (
     FINAL,
+    Attempt,
     BankAcknowledgedReturn,
     BankRecalled,
     ClockReturnDue,
@@ -245,11 +246,8 @@ class World:
         if (status is Status.COMPLETED) != (self.core.credits == 1):
             raise AssertionError(f"I-GW-3: {status} with {self.core.credits} credits")
         recalled = self.transfer.recalled is not None
-        if (
-            self.told["resolution"] != recalled
-            or self.recorded["AcknowledgeReturn"] > 1
-            or self.recorded["BurnDone"] > 1
-        ):
+        once = max(self.recorded["AcknowledgeReturn"], self.recorded["BurnDone"]) <= 1
+        if self.told["resolution"] != recalled or not once:
             raise AssertionError(f"I-GW-8: told {self.told}, recorded {self.recorded}, recalled {recalled}")
         outcomes = {attempt.outcome for attempt in self.transfer.attempts}
         if status is Status.RETURNED and outcomes <= {Outcome.NOT_SENT}:
@@ -260,6 +258,10 @@ class World:
             self.core.execute(message, self.now_ms - DEADLINE_MS)
         if self.core.credits > (status is Status.COMPLETED):
             raise AssertionError("I-GW-1: a message that was late by years moved money")
+
+    def answered(self) -> list[Attempt]:
+        """The attempts that the core's stored answer has closed."""
+        return [attempt for attempt in self.transfer.attempts if attempt.outcome not in (None, Outcome.NOT_SENT)]
 
     def _dead(self, number: int) -> bool:
         return self.core.stored.get(number, (None,))[0] in DEAD

@@ -85,7 +85,11 @@ IN_GATEWAY = (
     Spoil(
         "closed without evidence",
         "I13",
-        in_gateway("UPDATE attempt SET chain_slot = NULL WHERE id = %s", attempt_of("burnt")),
+        in_gateway(
+            "UPDATE attempt SET chain_slot = NULL WHERE id = %s",
+            attempt_of("burnt"),
+            before=("ALTER TABLE attempt DROP CONSTRAINT attempt_check1",),
+        ),
     ),
     Spoil(
         "not sent, says a later holder",
