@@ -225,6 +225,7 @@ def test_a_killed_supervisor_leaves_nothing_that_the_next_cannot_end(up: Up) -> 
     assert alive(pids["core"])
     again = up.start()
     assert again["gateway_url"] == ready["gateway_url"]  # ports are kept
+    assert again["pids"]["core-postgres"] == pids["core-postgres"]  # attached to, not started again
     for name in ("core", "gateway", "bank-a", "bank-b"):
         assert not alive(pids[name]) or again["pids"][name] == pids[name]
     until_state(again, uetr, "completed")
@@ -244,13 +245,20 @@ def test_stopping_leaves_no_process_and_keeps_the_data(up: Up) -> None:
     assert count >= 9
 
 
-def test_the_first_transfer_within_seconds_of_a_fresh_start(folder: Path) -> None:
+def test_a_fresh_start_takes_seconds_and_starts_over(folder: Path) -> None:
     made = Up(folder / "fresh")
     began = time.monotonic()
     ready = made.start("--fresh")
     uetr = pay(ready, "first")
     until_state(ready, uetr, "completed")
     took_s = time.monotonic() - began
+    pids = json.loads(made.hakika("links", "--json").stdout)["pids"]
+    assert made.process is not None
+    made.process.kill()
+    made.process.communicate()
+    again = made.start("--fresh")  # ends what was left running on the folder before it removes the folder
+    assert all(not alive(pid) for name, pid in pids.items() if name != "supervisor")
+    assert httpx2.get(f"{again['banks'][1]['url']}/transfers/{uetr}", trust_env=False).status_code == 404
     made.stop()
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     assert took_s < 8 * max(1.0, 2 * busy), f"{took_s:.1f} s at a load of {busy:.1f} a core"

@@ -259,6 +259,10 @@ class World:
         if self.core.credits > (status is Status.COMPLETED):
             raise AssertionError("I-GW-1: a message that was late by years moved money")
 
+    def leases_taken(self) -> int:
+        """The lease token of the open attempt, 0 when none is open."""
+        return max((attempt.lease_token for attempt in self.transfer.attempts if attempt.outcome is None), default=0)
+
     def answered(self) -> list[Attempt]:
         """The attempts that the core's stored answer has closed."""
         return [attempt for attempt in self.transfer.attempts if attempt.outcome not in (None, Outcome.NOT_SENT)]

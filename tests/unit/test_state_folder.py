@@ -18,9 +18,8 @@ def modes(folder: Path) -> dict[str, int]:
 def test_a_foreign_folder_is_never_touched(tmp_path: Path) -> None:
     precious = tmp_path / "thesis.tex"
     precious.write_text("years of work")
-    for fresh in (False, True):
-        with pytest.raises(FolderRefused, match=r"thesis\.tex"):
-            StateFolder(tmp_path).prepare(fresh=fresh)
+    with pytest.raises(FolderRefused, match=r"thesis\.tex"):
+        StateFolder(tmp_path).prepare()
     assert precious.read_text() == "years of work"
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -29,18 +28,19 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "state"
     place.write_text("")
     with pytest.raises(FolderRefused, match="not a folder"):
-        StateFolder(place).prepare(fresh=False)
+        StateFolder(place).prepare()
 
 
 def test_fresh_removes_what_is_ours_and_keeps_the_marker(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
-    folder.prepare(fresh=False)
+    folder.prepare()
     token = folder.token("operator").read_text()
     (folder.path / "core").mkdir()
     (folder.path / "core" / "old").write_text("x")
     folder.release()
     again = StateFolder(tmp_path / "state")
-    again.prepare(fresh=True)
+    again.prepare()
+    again.empty()
     assert not (again.path / "core").exists()
     assert (again.path / MARKER).exists()
     assert again.token("operator").read_text() != token
@@ -49,13 +49,15 @@ def test_fresh_removes_what_is_ours_and_keeps_the_marker(tmp_path: Path) -> None
 
 def test_fresh_removes_data_that_live_elsewhere(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
-    folder.prepare(fresh=False)
+    folder.prepare()
     home = tmp_path / "elsewhere" / "data-1"
     (home / "data").mkdir(parents=True)
     (folder.path / "core").mkdir()
     (folder.path / "core" / "pg").symlink_to(home / "data")
     folder.release()
-    StateFolder(tmp_path / "state").prepare(fresh=True)
+    again = StateFolder(tmp_path / "state")
+    again.prepare()
+    again.empty()
     assert not home.exists()
     assert home.parent.exists()
 
@@ -63,26 +65,26 @@ def test_fresh_removes_data_that_live_elsewhere(tmp_path: Path) -> None:
 def test_one_holder_at_a_time(tmp_path: Path) -> None:
     first, second = StateFolder(tmp_path / "state"), StateFolder(tmp_path / "state")
     assert not second.held_elsewhere()
-    first.prepare(fresh=False)
+    first.prepare()
     assert second.held_elsewhere()
     with pytest.raises(FolderRefused, match="in use"):
-        second.prepare(fresh=True)
+        second.prepare()
     first.release()
     assert not second.held_elsewhere()
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
-    folder.prepare(fresh=False)
+    folder.prepare()
     folder.release()
     (folder.path / MARKER).write_text(json.dumps({"layout": 99}))
     with pytest.raises(FolderRefused, match="another version"):
-        StateFolder(tmp_path / "state").prepare(fresh=False)
+        StateFolder(tmp_path / "state").prepare()
 
 
 def test_everything_is_private_and_made_once(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
-    folder.prepare(fresh=False)
+    folder.prepare()
     private, public = folder.key_pair("bank-a")
     token = folder.token("operator").read_text()
     folder.secret("core.app.url", "postgresql://u:p@h/d")
@@ -100,7 +102,7 @@ def test_everything_is_private_and_made_once(tmp_path: Path) -> None:
 
 def test_settings_are_toml_whatever_is_in_them(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
-    folder.prepare(fresh=False)
+    folder.prepare()
     values: dict[str, Value] = {
         "name": 'A "bank" \\ with\nlines, é',
         "scale": 180.0,
@@ -117,7 +119,7 @@ def test_settings_are_toml_whatever_is_in_them(tmp_path: Path) -> None:
 
 def test_ports_are_kept_and_differ(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
-    folder.prepare(fresh=False)
+    folder.prepare()
     names = ["core", "gateway", "gateway-core", "bank-a"]
     ports = folder.ports(names)
     assert len(set(ports.values())) == len(names)

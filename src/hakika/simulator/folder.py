@@ -72,20 +72,29 @@ class StateFolder:
 
     # --- making, holding and removing it
 
-    def prepare(self, *, fresh: bool) -> None:
-        """Make the folder ours, or FolderRefused. With `fresh`, what was in it is removed first."""
+    def prepare(self) -> None:
+        """Make the folder ours and hold it, or FolderRefused. What is in it stays."""
         self._check_ours()
         try:
             make_private_folder(self.path)
             self._take_lock()
-            if fresh:
-                self._empty()
-            for folder in (self.keys, self.log):
-                make_private_folder(folder)
-            if not (self.path / MARKER).exists():
-                write_private_file(self.path / MARKER, json.dumps({"layout": LAYOUT, "made_ms": clock.now_ms()}) + "\n")
+            self._furnish()
         except OSError as error:
             raise FolderRefused(f"{self.path}: {error.strerror or error}") from error
+
+    def empty(self) -> None:
+        """Start over: remove everything in a folder that we hold. Nothing may run on it any more."""
+        try:
+            self._remove_all()
+            self._furnish()
+        except OSError as error:
+            raise FolderRefused(f"{self.path}: {error.strerror or error}") from error
+
+    def _furnish(self) -> None:
+        for folder in (self.keys, self.log):
+            make_private_folder(folder)
+        if not (self.path / MARKER).exists():
+            write_private_file(self.path / MARKER, json.dumps({"layout": LAYOUT, "made_ms": clock.now_ms()}) + "\n")
 
     def held_elsewhere(self) -> bool:
         """A living supervisor holds this folder."""
@@ -139,7 +148,7 @@ class StateFolder:
             raise FolderRefused(f"{self.path} is in use by a running platform") from error
         self._lock = handle
 
-    def _empty(self) -> None:
+    def _remove_all(self) -> None:
         """Everything but lock and marker; a data folder that lives elsewhere loses its link and its data."""
         for entry in self.path.iterdir():
             if entry.name in ("up.lock", MARKER):

@@ -105,6 +105,12 @@ FROM transfer
 """
 
 
+_DOUBTFUL = """
+SELECT t.uetr::text, t.bank FROM attempt a JOIN transfer t ON t.id = a.transfer
+WHERE a.outcome IS NULL AND a.recorded_ms < %s ORDER BY a.recorded_ms LIMIT %s
+"""
+
+
 class Counts(NamedTuple):
     """How many transfers stand where, now."""
 
@@ -150,6 +156,15 @@ async def counts(lane: Lane, deadline_s: float) -> Counts:
     async def read(conn: psycopg.AsyncConnection[Any]) -> Counts:
         row = await (await conn.execute(_COUNTS)).fetchone()
         return Counts(*(row or (0, 0, 0, 0, 0, 0)))
+
+    return await lane.run(read, deadline_s=deadline_s)
+
+
+async def doubtful(lane: Lane, before_ms: int, limit: int, deadline_s: float) -> list[tuple[str, str]]:
+    """UETR (as banks write it) and bank of transfers sent before an instant and still without an answer."""
+
+    async def read(conn: psycopg.AsyncConnection[Any]) -> list[tuple[str, str]]:
+        return list(await (await conn.execute(_DOUBTFUL, (before_ms, limit))).fetchall())
 
     return await lane.run(read, deadline_s=deadline_s)
 

@@ -24,11 +24,11 @@ from hakika.simulator.driver import Customers
 from hakika.simulator.faults import QUIET, Mode
 from hakika.simulator.folder import FolderRefused, StateFolder
 from hakika.simulator.judge import judged
-from hakika.simulator.lives import Counts, counts
+from hakika.simulator.lives import Counts, counts, doubtful
 from hakika.simulator.plan import BankPlan, Plan
 from hakika.simulator.record import Mark, Record
 from hakika.simulator.scenario import Event, Scenario, ScenarioRefused, load, mode_of
-from hakika.simulator.stack import Stack, StackFault
+from hakika.simulator.stack import Stack, StackFault, start_over
 from hakika.simulator.terminal import Now, Terminal
 from hakika.simulator.tracking import Tracker
 from hakika.simulator.up import FAULTS, log_to, messages
@@ -38,8 +38,11 @@ from hakika.store.lane import Lane, StoreFault
 QUICK_SHARE = 0.1
 COUNT_EVERY_S = 0.5
 COUNT_DEADLINE_S = 0.6
-FOLLOW_SHARE = 6  # one transfer in so many is followed through its tracking page
+FOLLOW_SHARE = 4  # one transfer in so many is followed through its tracking page
 FOLLOW_TRIES = 40
+DOUBTS_EVERY_S = 1.0
+DOUBT_AFTER_MS = 1500
+DOUBTS_FOLLOWED = 64
 SETTLE_S = 15.0
 
 log = logging.getLogger(__name__)
@@ -70,7 +73,8 @@ def run(
 async def _run(
     scenario: Scenario, folder: StateFolder, seed: int, share: float, report: Path | None, as_json: bool
 ) -> int:
-    folder.prepare(fresh=True)
+    folder.prepare()
+    await start_over(folder)
     log_to(folder.log / "supervisor.log")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -149,7 +153,7 @@ class Player:
         self._customers = Customers({bank: self._stack.url(bank) for bank in plan.bank_ids})
         self._tracker = Tracker(self._stack.url("gateway"), self.seed)
         self._began_s, self._began_ms = clock.monotonic_s(), clock.now_ms()
-        for loop in (self._count(), self._show(), self._follow(), self._sample()):
+        for loop in (self._count(), self._show(), self._follow(), self._follow_doubts(), self._sample()):
             self._start(loop)
         try:
             timeline = asyncio.create_task(self._timeline())
@@ -317,6 +321,22 @@ class Player:
                     again.append((bank, uetr, tries - 1))
             waiting = again
             await asyncio.sleep(0.25)
+
+    async def _follow_doubts(self) -> None:
+        """Transfers in doubt are few and matter most: each of them is followed."""
+        lane = Lane(self._stack.databases["gateway"].access.reader_url, name="hakika replay")
+        try:
+            while True:
+                await asyncio.sleep(DOUBTS_EVERY_S)
+                found: list[tuple[str, str]] = []
+                with suppress(StoreFault):
+                    before_ms = clock.now_ms() - DOUBT_AFTER_MS
+                    found = await doubtful(lane, before_ms, DOUBTS_FOLLOWED, COUNT_DEADLINE_S)
+                for uetr, bank in found:
+                    if not self._tracker.follows(uetr):
+                        await self._tracker.follow(self._stack.url(bank), uetr, rare=True)
+        finally:
+            await lane.close()
 
     async def _sample(self) -> None:
         """Look at pages at the scenario's rate; a slow page holds nobody else's look up."""

@@ -52,6 +52,31 @@ class Servers:
     access: RoleAccess
 
 
+async def start_over(folder: StateFolder) -> None:
+    """Empty a folder that we hold, ending first what a killed supervisor left running on it. FolderRefused."""
+    await clear_left_over(folder.log)
+    for role in ROLES:
+        await _end_postgres(folder.postgres(role))
+    await asyncio.to_thread(folder.empty)
+
+
+async def _end_postgres(data: Path) -> None:
+    """SIGKILL every process of a server whose data are about to be removed, and see them gone."""
+    ends_s = clock.monotonic_s() + PORTS_S
+    while clock.monotonic_s() < ends_s:
+        inside = await asyncio.to_thread(_postgres_processes, data)
+        if not inside:
+            return
+        for pid in inside:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(READY_STEP_S)
+
+
+def _postgres_processes(data: Path) -> list[int]:
+    return list(pg_host.processes_in(data.resolve()) or {}) if data.exists() else []
+
+
 class Stack:
     """Every process of one platform."""
 

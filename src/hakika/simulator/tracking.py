@@ -19,7 +19,11 @@ ASK_S = 3.0
 BEHIND_MS = 1500  # a commit may wait for its batch while the row it writes is dated already
 AHEAD_MS = 250
 FOLLOWED_MAX = 4000
+RECENT = 40
+RECENT_SHARE, RARE_SHARE, HELD_SHARE = 0.35, 0.25, 0.25
 OPEN_STAGES = frozenset({"sending", "in_doubt", "past_deadline_in_doubt"})
+RARE_STAGES = OPEN_STAGES | {"coming_back"}
+HELD_STAGES = frozenset({"held"})
 HOLDERS = {
     "held": "hakika",
     "sending": "being_established",
@@ -81,6 +85,9 @@ class Tracker:
     seed: int
     samples: list[Sample] = field(default_factory=list)
     _followed: list[tuple[str, str]] = field(default_factory=list)  # (UETR, reference)
+    _known: set[str] = field(default_factory=set)
+    _rare: list[tuple[str, str]] = field(default_factory=list)  # last seen in doubt, or coming back
+    _held: list[tuple[str, str]] = field(default_factory=list)
     _dice: random.Random = field(init=False)
     _callers: dict[str, Caller] = field(default_factory=dict)
 
@@ -101,13 +108,24 @@ class Tracker:
             return 0, {}
         return status, content if isinstance(content, dict) else {}
 
-    async def follow(self, bank_url: str, uetr: str) -> bool:
-        """Learn a transfer's reference from its bank, as its customer does; False while there is no receipt."""
+    def follows(self, uetr: str) -> bool:
+        """Whether this transfer's reference is known already."""
+        return uetr.replace("-", "") in self._known
+
+    async def follow(self, bank_url: str, uetr: str, *, rare: bool = False) -> bool:
+        """Learn a transfer's reference from its bank, as its customer does; False while there is no receipt.
+
+        A `rare` one is looked at more often.
+        """
         status, content = await self._get(bank_url, f"/transfers/{uetr}")
         tracking = content.get("tracking") if status == 200 else None
         if not tracking:
             return False
-        self._followed.append((uetr.replace("-", ""), tracking))
+        page = (uetr.replace("-", ""), tracking)
+        self._known.add(page[0])
+        self._followed.append(page)
+        if rare:
+            self._rare.append(page)
         if len(self._followed) > FOLLOWED_MAX:
             self._followed.pop(0)
         return True
@@ -123,15 +141,34 @@ class Tracker:
         return len(self._followed)
 
     async def sample(self, phase: str, *, core_dead: bool) -> None:
-        """Look at one page: of a recent transfer half of the time, else of any."""
+        """Look at one page."""
         if not self._followed:
             return
-        recent = self._followed[-40:] if self._dice.random() < 0.5 else self._followed
-        uetr, reference = self._dice.choice(recent)
+        uetr, reference = self._chosen()
         asked_ms = clock.now_ms()
         status, body = await self._get(self.gateway_url, f"/t/{reference}.json")
         body = body if status == 200 else {}
+        if status == 200:
+            self._remember((uetr, reference), str(body.get("stage")))
         self.samples.append(Sample(uetr, asked_ms, phase, core_dead, status, body))
+
+    def _chosen(self) -> tuple[str, str]:
+        """A recent transfer, one last seen in a rare stage, one last seen held, or any: so that every stage is seen."""
+        roll = self._dice.random()
+        if roll < RECENT_SHARE:
+            return self._dice.choice(self._followed[-RECENT:])
+        if roll < RECENT_SHARE + RARE_SHARE and self._rare:
+            return self._dice.choice(self._rare)
+        if roll < RECENT_SHARE + RARE_SHARE + HELD_SHARE and self._held:
+            return self._dice.choice(self._held)
+        return self._dice.choice(self._followed)
+
+    def _remember(self, page: tuple[str, str], stage: str) -> None:
+        for stages, pages in ((RARE_STAGES, self._rare), (HELD_STAGES, self._held)):
+            if stage in stages and page not in pages:
+                pages.append(page)
+            elif stage not in stages and page in pages:
+                pages.remove(page)
 
 
 def check(samples: list[Sample], lives: dict[str, Life]) -> Checked:

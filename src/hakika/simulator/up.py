@@ -19,7 +19,7 @@ from hakika.simulator.control import Control, ControlFault, ask
 from hakika.simulator.demo_data import DemoRefused
 from hakika.simulator.folder import FolderRefused, StateFolder
 from hakika.simulator.plan import DEMO_BANKS, Plan
-from hakika.simulator.stack import Stack, StackFault
+from hakika.simulator.stack import Stack, StackFault, start_over
 from hakika.store.durable import PRIVATE_FILE, make_private_folder, write_private_file
 from hakika.store.embedded import EmbeddedFault
 from hakika.store.lane import StoreFault
@@ -75,7 +75,9 @@ async def _attach(folder: StateFolder, ready_file: Path | None) -> int:
 
 async def _run(folder: StateFolder, plan: Plan, *, fresh: bool, ready_file: Path | None) -> int:
     began_s = clock.monotonic_s()
-    folder.prepare(fresh=fresh)
+    folder.prepare()
+    if fresh:
+        await start_over(folder)
     log_to(folder.log / "supervisor.log")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
