@@ -33,4 +33,4 @@ cat >"$venv/bin/hakika" <<SH
 exec "$(pwd)/$venv/bin/python" -m hakika.cli "\$@"
 SH
 chmod +x "$venv/bin/hakika"
-"$venv/bin/python" -c 'import hakika' >/dev/null
+"$venv/bin/python" -m compileall -q src # so that the first start has nothing to compile

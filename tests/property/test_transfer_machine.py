@@ -63,23 +63,23 @@ class TransferMachine(RuleBasedStateMachine):
     def worker_claims(self, lost: bool) -> None:
         self.world.claim(reply_lost=lost)
 
-    @precondition(lambda self: self.world.senders)
+    @precondition(lambda self: self._idle())
     @rule(index=INDEX)
     def sender_writes(self, index: int) -> None:
-        self.world.write(self._sender(index))
+        self.world.write(self._idle()[index % len(self._idle())])
 
-    @precondition(lambda self: any(not sender.wrote for sender in self.world.senders))
+    @precondition(lambda self: self._idle())
     @rule(index=INDEX, lost=LOST)
     def sender_wrote_nothing(self, index: int, lost: bool) -> None:
-        idle = [sender for sender in self.world.senders if not sender.wrote]
-        self.world.wrote_nothing(idle[index % len(idle)], reply_lost=lost)
+        self.world.wrote_nothing(self._idle()[index % len(self._idle())], reply_lost=lost)
 
-    @precondition(lambda self: self.world.senders)
+    @precondition(lambda self: self._idle())
     @rule(index=INDEX)
     def process_crashes(self, index: int) -> None:
-        self.world.senders.remove(self._sender(index))
+        """Before it wrote anything; what it wrote does not come back."""
+        self.world.senders.remove(self._idle()[index % len(self._idle())])
 
-    @precondition(lambda self: self.world.leases_taken() in (1, 2))
+    @precondition(lambda self: 0 < self.world.leases_taken() < 4)
     @rule()
     def worker_takes_over(self) -> None:
         self.world.take_over()
@@ -162,8 +162,9 @@ class TransferMachine(RuleBasedStateMachine):
         self.world.check()
         self.world.check_end()
 
-    def _sender(self, index: int) -> Sender:
-        return self.world.senders[index % len(self.world.senders)]
+    def _idle(self) -> list[Sender]:
+        """Holders that have written nothing yet."""
+        return [sender for sender in self.world.senders if not sender.wrote]
 
 
 TransferMachine.TestCase.settings = settings(

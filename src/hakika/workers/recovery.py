@@ -20,7 +20,7 @@ from hakika.store.gateway import queues, restores
 from hakika.store.gateway.queues import BurnDue, OpenAttempt
 from hakika.store.gateway.transfers import Evidence
 from hakika.store.lane import Lanes, StoreFault
-from hakika.wire.core_api import Answers
+from hakika.wire.core_api import BATCH_MAX, Answers
 from hakika.workers.calling import call
 from hakika.workers.delivery import BUG_PAUSE_S, STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for
 
@@ -156,19 +156,22 @@ class Recovery:
         if not self._link.breaker.live(clock.monotonic_s()) or self._link.breaker.doubts:
             return False
         due = await self._lanes.run(lambda conn: queues.burns_due(conn, BURNS_A_TURN), deadline_s=STORE_DEADLINE_S)
-        for item in due:
-            await self._burn_unsent(item)
+        if due:
+            await self._burn_unsent(due)
         return len(due) >= BURNS_A_TURN
 
-    async def _burn_unsent(self, item: BurnDue) -> None:
-        numbers = range(1, item.last + 1)
-        ids = [attempt_id(item.bank, item.uetr, number).hex for number in numbers]
+    async def _burn_unsent(self, due: list[BurnDue]) -> None:
+        """Burn every id of these transfers in one exchange; each stored answer is an event about its transfer."""
+        asked = [(item, number) for item in due for number in range(1, item.last + 1)][:BATCH_MAX]
+        ids = [attempt_id(item.bank, item.uetr, number).hex for item, number in asked]
         answers = await call(self._link.client.burn(ids))
-        for number, answer in zip(numbers, answers.answers, strict=True):
-            if answer.result in ("posted", "refused", "burnt"):
+        events = []
+        for (item, number), asked_id, answer in zip(asked, ids, answers.answers, strict=True):
+            if answer.id == asked_id and answer.result in ("posted", "refused", "burnt"):
                 event = CoreAnswered(number, Outcome(answer.result), clock.now_ms())
                 evidence = Evidence(answers.incarnation, answer.slot, answer.seq, bytes.fromhex(answer.head))
-                await self._recorder.record([Happened(item.transfer, event, evidence)])
+                events.append(Happened(item.transfer, event, evidence))
+        await self._recorder.record(events)
 
     async def _redrive(self) -> bool:
         """After a restore of the core: burn what is open, post again what we know as completed, then say so."""
