@@ -166,10 +166,13 @@ async def test_a_connection_that_went_away_is_no_answer() -> None:
 
 
 async def test_requests_beyond_the_pool_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that got a connection have written; those that waited for one have not."""
-    monkeypatch.setattr(outbound, "INSTRUCT_S", 0.4)
+    """Those that got a connection have written; one that waited for it in vain has not."""
+    monkeypatch.setattr(outbound, "ASK_S", 0.8)
     async with client_of(silent) as client:
-        results = await asyncio.gather(
-            *(client.instruct([INSTRUCTION]) for _ in range(outbound.CONNECTIONS + 3)), return_exceptions=True
-        )
-    assert sorted(type(result).__name__ for result in results) == ["NoAnswer"] * outbound.CONNECTIONS + ["NotSent"] * 3
+        monkeypatch.setattr(outbound, "INSTRUCT_S", 0.2)
+        holding = [asyncio.create_task(client.burn([ID])) for _ in range(outbound.CONNECTIONS)]
+        await asyncio.sleep(0.2)
+        with pytest.raises(NotSent):
+            await client.instruct([INSTRUCTION])
+        held = await asyncio.gather(*holding, return_exceptions=True)
+    assert {type(each) for each in held} == {NoAnswer}
