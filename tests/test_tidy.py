@@ -25,11 +25,12 @@ ALLOWED: dict[str, set[str]] = {
     "workers": {"domain", "wire", "store", "services", "outbound", "clock"},
     "counterparties": {"domain", "wire", "clock"},
     "simulator": {"domain", "wire", "store", "services", "channels", "counterparties", "clock", "settings"},
+    "health": {"domain", "wire", "store", "services", "outbound", "clock"},
     "clock": set(),
     "settings": {"domain"},
     "app": {"*"},
     "app_gateway": {"*"},
-    "cli": {"app", "simulator", "counterparties", "store", "clock", "settings", "domain", "wire"},
+    "cli": {"app", "health", "simulator", "counterparties", "store", "clock", "settings", "domain", "wire"},
 }
 ROLES = ("core", "gateway", "health")
 PURE_STDLIB = {
