@@ -359,7 +359,7 @@ async def test_a_restored_core_is_driven_again_whole(gateway: Gateway) -> None:
         assert core.instructed_before_redriven == 0
         assert {attempt_id("bank-a", transfer.uetr, 1).hex for transfer in done} <= set(core.credits)
         for transfer in (*short, back):
-            assert core.stored[attempt_id("bank-a", transfer.uetr, 1).hex] == ("burnt", None)
+            assert core.stored.get(attempt_id("bank-a", transfer.uetr, 1).hex) == ("burnt", None)
         await works.until(ENDED, 5)
     assert len(core.credits) == len(set(core.credits))
     assert await gateway.number("SELECT count(*) FROM reconciliation_break") == 0

@@ -407,7 +407,7 @@ def _return_due(transfer: Transfer, event: Event) -> Decision:
     """RECEIVED or RESERVED: nothing is open, so every id is dead or was never sent."""
     if not isinstance(event, ClockReturnDue):
         raise InvariantBroken(f"return-due cannot handle {event!r}")
-    if event.now_ms < transfer.deadlines.return_at_ms or transfer.for_people:
+    if event.now_ms < transfer.deadlines.return_at_ms:
         return _record_only(transfer, event)
     last = transfer.attempts[-1].reason if transfer.attempts else None
     return _give_back(transfer, (), transfer.recalled or last or Reason.DEADLINE_PASSED)
@@ -450,7 +450,7 @@ def _give_back(transfer: Transfer, effects: tuple[Effect, ...], reason: Reason) 
     if any(attempt.outcome in (None, Outcome.POSTED) for attempt in transfer.attempts):
         raise InvariantBroken(f"{transfer.id}: return while an attempt is open or posted")
     if transfer.for_people:
-        return Decision(transfer, effects, Verdict.CHANGED)
+        return Decision(transfer, effects, Verdict.CHANGED if effects else Verdict.RECORD_ONLY)
     sent = any(attempt.outcome is not Outcome.NOT_SENT for attempt in transfer.attempts)
     back = replace(transfer, returned=Return(reason, burn_due=not sent))
     more: tuple[Effect, ...] = (DecideReturn(reason, burn_due=not sent), TellBank("return", reason))
