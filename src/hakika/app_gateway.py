@@ -67,7 +67,11 @@ class GatewayRole:
         self.banks = Banks(self._read_lanes)
         self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers)
         self.intake = Intake(
-            self._intake_lane, receipt_kid=settings.kid, scale=settings.scale, on_custody=self.link.wake.set
+            self._intake_lane,
+            receipt_kid=settings.kid,
+            scale=settings.scale,
+            currencies=frozenset(settings.currencies),
+            on_custody=self.link.wake.set,
         )
         self._tracking = Tracking(self._page_lanes)
         self._ready = False
@@ -130,7 +134,6 @@ class GatewayRole:
                 ask_name=self._ask_name,
             ),
             signer=self._signer,
-            currencies=frozenset(self._settings.currencies),
             allow=lambda client: refused.take(client, clock.monotonic_s()),
         )
         return [

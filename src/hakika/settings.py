@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hakika.domain.deadlines import PACKS
+from hakika.domain.deadlines import PACKS, scale_refusal
 from hakika.domain.money import MINOR_DIGITS
 
 PREFIX = "HAKIKA_"
@@ -85,6 +85,8 @@ class GatewaySettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fi
         found = super().problems()
         if not self.scale >= 1:
             found.append("scale: must be 1 or more; it divides deadlines and other policies")
+        elif (why := scale_refusal(self.scale)) is not None:
+            found.append(f"scale: {why}")
         found += [f"currencies: {code} is not known" for code in self.currencies if code not in MINOR_DIGITS]
         found += [
             f"bank {b.id}: rule_pack must be one of {', '.join(PACKS)}" for b in self.bank if b.rule_pack not in PACKS

@@ -5,6 +5,8 @@ skewed, short or unwilling, workers that crash or take over, commit replies lost
 step and after healing the invariants are checked; their numbers are those of docs/invariants.md.
 """
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from transfer_world import RETURN_AT_MS, VALID_UNTIL_MS, Message, Sender, World,
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import (
     FINAL,
+    FOR_PEOPLE_MS,
     BankAcknowledgedReturn,
     BankRefusedReturn,
     ClockReturnDue,
@@ -124,13 +127,15 @@ class TransferMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.answered())
     @rule(index=INDEX, outcome=OUTCOMES)
     def answer_contradicts(self, index: int, outcome: Outcome) -> None:
-        """About a closed attempt: same again, or a break; never a change."""
+        """About a closed attempt: same again, or a break; where it credits a dead id, all stops for people."""
         before = self.world.transfer
         closed = self.world.answered()
         attempt = closed[index % len(closed)]
         event = CoreAnswered(attempt.number, outcome, self.world.now_ms, Reason.WALLET_CLOSED)
         decision = self.world.give(event)
-        assert decision.transfer == before
+        credits_the_dead = outcome is Outcome.POSTED is not attempt.outcome and status_of(before) not in FINAL
+        expected = replace(before, next_attempt_ms=FOR_PEOPLE_MS) if credits_the_dead else before
+        assert decision.transfer == expected
         assert (decision.verdict is Verdict.CONTRADICTION) == (outcome is not attempt.outcome)
 
     # --- the bank and the clocks ---

@@ -207,6 +207,8 @@ class World:
             self.give(BankAcknowledgedReturn(self.now_ms))
 
     def _ended(self) -> bool:
+        if self.transfer.for_people:
+            return True  # contradicted: it stays as it is until people have looked
         returned = self.transfer.returned
         closed = returned is None or (returned.acknowledged and not returned.burn_due)
         return status_of(self.transfer) in FINAL and closed and not self.again
@@ -243,6 +245,10 @@ class World:
     def check_end(self) -> None:
         """After healing: final, and nothing that was ever written can change the books any more."""
         status = status_of(self.transfer)
+        if self.transfer.for_people and status not in FINAL:
+            if self.told["return"] or self.told["final"]:
+                raise AssertionError(f"I-GW-2: contradicted, and yet the bank was told {self.told}")
+            return
         if (status is Status.COMPLETED) != (self.core.credits == 1):
             raise AssertionError(f"I-GW-3: {status} with {self.core.credits} credits")
         recalled = self.transfer.recalled is not None

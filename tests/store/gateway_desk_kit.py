@@ -96,7 +96,9 @@ class Gateway:
         lanes = Lanes(database.app_url, size=4, name="test")
         intake_lane = ForgetfulLane(database.app_url, name="test intake")
         desk_lane = ForgetfulLane(database.app_url, name="test desk")
-        intake = Intake(intake_lane, receipt_kid="gateway-1", scale=scale, on_custody=lambda: None)
+        intake = Intake(
+            intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None
+        )
         desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None)
         for name in BANKS:
             key = KeyRow(f"{name}-1", name, PUBLIC_KEY.public_bytes_raw())

@@ -108,10 +108,17 @@ class Sql:
         begins = "REJECTED" if status == "REJECTED" else "RECEIVED"
         values = self.transfer_values(status=begins, reason="tombstoned" if begins == "REJECTED" else None)
         self.app.execute(ADD_TRANSFER, values)
-        if status != begins:
-            self.app.execute(SET_STATUS, (status, values["id"]))
         found: UUID = values["id"]
-        return found
+        return self.move(found, status) if status != begins else found
+
+    def move(self, transfer: UUID, status: str) -> UUID:
+        """Give a held transfer the facts of a status, and the status."""
+        if status == "COMPLETED":
+            self.closed(transfer, "posted")
+        elif status == "RETURNED":
+            self.returned(transfer)
+        self.app.execute(SET_STATUS, (status, transfer))
+        return transfer
 
     def attempt(self, transfer: UUID, number: int = 1) -> UUID:
         """An open attempt under its first lease."""

@@ -204,6 +204,7 @@ def filled(statement: LiteralString) -> Callable[[Sql], Try]:
         sql.app.execute(kit.ADD_BREAK, (transfer,))
         sql.app.execute(kit.ADD_RECALL, (key, sql.fresh()))
         sql.app.execute(kit.ADD_KEY, (key, b"k" * 32))
+        sql.app.execute("INSERT INTO core_incarnation VALUES (2, 1, 1) ON CONFLICT DO NOTHING")
         return statement, ()
 
     return prepare
@@ -223,6 +224,48 @@ def twice(statement: LiteralString, values: Callable[[Sql], Any], again: Callabl
         first = values(sql)
         sql.app.execute(statement, first)
         return statement, again(first)
+
+    return prepare
+
+
+def status_after(outcome: str | None, status: str) -> Callable[[Sql], Try]:
+    """A transfer in flight whose attempt is open, or has this answer, and is given a status."""
+
+    def prepare(sql: Sql) -> Try:
+        transfer = sql.transfer("IN_FLIGHT")
+        if outcome is None:
+            sql.attempt(transfer)
+        else:
+            sql.closed(transfer, outcome)
+        return SET_STATUS, (status, transfer)
+
+    return prepare
+
+
+def key_set(change: LiteralString) -> Callable[[Sql], Try]:
+    """Change a revoked key."""
+    statement: LiteralString = "UPDATE bank_key SET " + change + " WHERE kid = %s"
+
+    def prepare(sql: Sql) -> Try:
+        kid = sql.fresh().hex
+        sql.app.execute(kit.ADD_KEY, (kid, b"k" * 32))
+        sql.app.execute("UPDATE bank_key SET revoked_ms = 5 WHERE kid = %s", (kid,))
+        return statement, (kid,)
+
+    return prepare
+
+
+def fact_set(change: LiteralString) -> Callable[[Sql], Try]:
+    """Change a fact that a message carries already."""
+    statement: LiteralString = "UPDATE outbox SET " + change + " WHERE transfer = %s"
+
+    def prepare(sql: Sql) -> Try:
+        transfer, first, second = sql.transfer(), sql.fresh().hex, sql.fresh().hex
+        for message in (first, second):
+            sql.app.execute(kit.ADD_OUTGOING, (message,))
+        sql.app.execute(kit.ADD_FACT, (transfer, "final"))
+        sql.app.execute("UPDATE outbox SET msg_id = %s WHERE transfer = %s", (first, transfer))
+        return statement, (second, transfer) if "%s" in change else (transfer,)
 
     return prepare
 
@@ -282,6 +325,20 @@ RULES = {
         for after in ("RECEIVED", "IN_FLIGHT", *FINAL)
         if after != before
     },
+    # I9: a status follows from its facts
+    "completed, never attempted": Case("HK020", "transfer_change_guard", status_change("RECEIVED", "COMPLETED")),
+    "completed on a burnt attempt": Case("HK020", "transfer_change_guard", status_after("burnt", "COMPLETED")),
+    "returned without a return": Case("HK021", "transfer_change_guard", status_change("IN_FLIGHT", "RETURNED")),
+    **{
+        f"{status} with an open attempt": Case("HK019", "transfer_change_guard", status_after(None, status))
+        for status in ("RECEIVED", "COMPLETED", "RETURNED")
+    },
+    "key unrevoked": Case("HK022", "bank_key_change_guard", key_set("revoked_ms = NULL")),
+    "key revoked anew": Case("HK022", "bank_key_change_guard", key_set("revoked_ms = 9")),
+    "key's owner": Case("HK022", "bank_key_change_guard", key_set("bank = 'bank-b'"), "owner"),
+    "fact told by another message": Case("HK023", "outbox_change_guard", fact_set("msg_id = %s")),
+    "fact untold": Case("HK023", "outbox_change_guard", fact_set("msg_id = NULL")),
+    "fact's words": Case("HK023", "outbox_change_guard", fact_set("fact = '{\"a\": 1}'"), "owner"),
     "custody rejected": Case("HK015", "transfer_change_guard", status_change("RECEIVED", "REJECTED")),
     "transfer in flight rejected": Case("HK015", "transfer_change_guard", status_change("IN_FLIGHT", "REJECTED")),
     **{
@@ -319,6 +376,14 @@ APPEND_ONLY: dict[str, tuple[LiteralString, LiteralString]] = {
     "return_no_truncate": ("TRUNCATE payment_return", ""),
     "outgoing_no_truncate": ("TRUNCATE outgoing_message CASCADE", ""),
     "recall_no_truncate": ("TRUNCATE recall", ""),
+    "bank_no_delete": ("DELETE FROM bank WHERE id = 'bank-b'", ""),
+    "bank_key_no_delete": ("DELETE FROM bank_key", ""),
+    "core_incarnation_no_delete": ("DELETE FROM core_incarnation", ""),
+    "bank_no_truncate": ("TRUNCATE bank CASCADE", ""),
+    "bank_key_no_truncate": ("TRUNCATE bank_key", ""),
+    "core_incarnation_no_truncate": ("TRUNCATE core_incarnation", ""),
+    "incarnation_no_truncate": ("TRUNCATE incarnation", ""),
+    "outbox_no_truncate": ("TRUNCATE outbox", ""),
     "break_no_truncate": ("TRUNCATE reconciliation_break", ""),
 }
 HISTORY = {

@@ -60,7 +60,7 @@ async def door(gateway_database: RoleAccess) -> AsyncIterator[Door]:
         quotes = Quotes(gateway.lanes, scale=1.0, corridor=lambda bank: (True, True), ask_name=_no_name)
         channel = BankChannel(
             banks=banks, intake=gateway.intake, acts=gateway.acts, quotes=quotes, signer=SIGNER,
-            currencies=frozenset({"KES"}), allow=lambda client: 0.0,
+            allow=lambda client: 0.0,
         )  # fmt: skip
         yield Door(gateway, channel)
 
@@ -196,3 +196,21 @@ async def test_who_signed_may_not_be_another(door: Door) -> None:
 def _recall(uetr: UUID) -> bytes:
     recall = Cancellation("ASG-1", "CXL-1", uetr, None, None, "DUPL")
     return write_cancellation(recall, created_ms=AT_MS, bank="bank-a")
+
+
+async def test_a_currency_that_is_not_served_is_refused_and_stored(door: Door) -> None:
+    """A refusal by state: stored with its id before RJCT, repeated, kept; the rest of the message is in custody."""
+    shillings, other = credit(end_to_end_id="E-1"), credit(end_to_end_id="E-2", currency="UGX", amount_minor=500)
+    body = body_of(shillings, other)
+    for answer in (await door.send(body), await door.send(body)):
+        assert answer.status == 202
+        assert answer.body.count(b"<TxSts>RJCT</TxSts>") == answer.body.count(b"<TxSts>RCVD</TxSts>") == 1
+        assert b"AM03" in answer.body and b"currency_not_served" in answer.body
+    stored = await door.gateway.rows("SELECT uetr, status, reason, tracking IS NULL FROM transfer ORDER BY status")
+    assert stored == [
+        (shillings.uetr, "RECEIVED", None, False),
+        (other.uetr, "REJECTED", "currency_not_served", True),
+    ]
+    door.gateway.intake._currencies = frozenset({"KES", "UGX"})  # served from today on: the id stays dead
+    late = await door.send(body_of(other))
+    assert late.status == 202 and b"<TxSts>RJCT</TxSts>" in late.body

@@ -12,12 +12,14 @@ from hakika import clock
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Event, Outcome, WorkerClaimed
 from hakika.services.gateway import outgoing
+from hakika.services.gateway.acts import Recalled
 from hakika.services.gateway.transfers import Happened, return_id
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway import outgoing as rows
 from hakika.store.gateway.outgoing import Due
 from hakika.store.gateway.transfers import Evidence
 from hakika.store.lane import NoAnswer
+from hakika.wire.iso20022.reading_bank import read_cancellation_status
 
 EVIDENCE = Evidence(1, 0, 7, b"h" * 32)
 MESSAGES = "SELECT msg_id, kind, body FROM outgoing_message ORDER BY msg_id"
@@ -147,6 +149,28 @@ async def test_a_recall_is_resolved_by_what_happened(gateway: Gateway) -> None:
     (kept,) = (body for body in answers if b"CXL-1" in body)
     assert b"RJCR" not in cancelled
     assert b"RJCR" in kept and b"ARDT" in kept
+
+
+async def test_every_recall_of_a_transfer_is_answered(gateway: Gateway) -> None:
+    """Asked twice while the burn decides: one camt.029 answers both. Asked again when it is final: at once."""
+    credited, back = credit(), credit()
+    ids = await gateway.custody(credited, back)
+    await happened(gateway, ids, WorkerClaimed(0))
+    for name in ("CXL-1", "CXL-2"):
+        for transfer in (credited, back):  # one case of the bank may be about several transfers
+            assert (await gateway.acts.recall("bank-a", recall_of(transfer.uetr, name))).status == "PDCR"
+    await happened(gateway, ids[:1], POSTED)
+    await happened(gateway, ids[1:], CoreAnswered(1, Outcome.BURNT, 0))
+    await outgoing.gather(gateway.lanes, "bank-a")
+    answers = [read_cancellation_status(item.body) for item in await due(gateway) if item.kind == "resolution"]
+    told = {answer.uetr: (answer.status, answer.reason, answer.cancellation_ids) for answer in answers}
+    assert told == {
+        credited.uetr: ("RJCR", "ARDT", ("CXL-1", "CXL-2")),
+        back.uetr: ("CNCL", None, ("CXL-1", "CXL-2")),
+    }
+    assert await gateway.acts.recall("bank-a", recall_of(credited.uetr, "CXL-3")) == Recalled("RJCR", "ARDT")
+    assert await gateway.acts.recall("bank-a", recall_of(back.uetr, "CXL-3")) == Recalled("CNCL")
+    assert await gateway.number("SELECT count(*) FROM recall") == 6
 
 
 async def test_a_backlog_is_gathered_in_bounded_messages(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from gateway_kit import ADD_TRANSFER, FIRST, SECOND, SET_STATUS, Sql
 
+from hakika.domain.transfer import FOR_PEOPLE_MS
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway import queues
 from hakika.store.gateway.queues import Held
@@ -33,6 +34,10 @@ class Queues:
     async def ask(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """One query."""
         return await self._lanes.run(work, deadline_s=ANSWER_S)
+
+    async def doubts(self, *but: UUID) -> Any:
+        """How many attempts are open, and since when, some left out."""
+        return await self.ask(lambda conn: queues.in_doubt(conn, list(but)))
 
     def held(self, bank: str, deadline_ms: int, **other: Any) -> UUID:
         """A transfer in custody, valid until 2 s and returned 1 s before its deadline."""
@@ -82,7 +87,7 @@ async def test_only_what_may_be_sent_now(asked: Queues) -> None:
         )
         asked.sql.app.execute(statement.encode(), (value, other))
     for status in ("IN_FLIGHT", "COMPLETED", "RETURNED"):
-        asked.sql.app.execute(SET_STATUS, (status, asked.held("bank-a", NOW_MS + 8_000)))
+        asked.sql.move(asked.held("bank-a", NOW_MS + 8_000), status)
     asked.held("bank-b", NOW_MS + 10_000)
     found = await asked.claimable(50, short=("bank-b",))
     assert [held.id for held in found] == [good]
@@ -213,7 +218,9 @@ async def test_returns_are_due_by_their_instant_alone(asked: Queues) -> None:
     due = [asked.held(bank, NOW_MS + 1_000 - number) for number, bank in enumerate(BANKS)]
     asked.held("bank-a", NOW_MS + 1_001)
     for status in ("IN_FLIGHT", "COMPLETED", "RETURNED"):
-        asked.sql.app.execute(SET_STATUS, (status, asked.held("bank-a", NOW_MS - 1)))
+        asked.sql.move(asked.held("bank-a", NOW_MS - 1), status)
+    contradicted = "UPDATE transfer SET next_attempt_ms = %s WHERE id = %s"
+    asked.sql.app.execute(contradicted, (FOR_PEOPLE_MS, asked.held("bank-a", NOW_MS - 9_000)))
     waits = asked.held("bank-b", NOW_MS - 5_000)
     wait = "UPDATE transfer SET next_attempt_ms = 10 ^ 12, recalled_reason = 'x' WHERE id = %s"
     asked.sql.app.execute(wait, (waits,))
@@ -236,10 +243,11 @@ async def test_burns_are_due_for_what_was_never_sent(asked: Queues) -> None:
 
 
 async def test_doubts_and_backlog_are_counted(asked: Queues) -> None:
-    assert await asked.ask(queues.in_doubt) == (0, None)
+    assert await asked.doubts() == (0, None)
     assert await asked.ask(lambda conn: queues.oldest_held(conn, "bank-a")) is None
     first = asked.held("bank-a", NOW_MS, received=77)
     asked.held("bank-a", NOW_MS + 1)
     assert await asked.ask(lambda conn: queues.oldest_held(conn, "bank-a")) == 77
-    asked.sql.attempt(first)
-    assert await asked.ask(queues.in_doubt) == (1, 1_000)
+    attempt = asked.sql.attempt(first)
+    assert await asked.doubts() == (1, 1_000)
+    assert await asked.doubts(attempt) == (0, None)

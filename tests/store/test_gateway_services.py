@@ -184,7 +184,7 @@ async def test_recall_of_what_is_held_returns_it(gateway: Gateway) -> None:
     transfer = credit()
     (key,) = await gateway.custody(transfer)
     for number in range(3):
-        assert (await gateway.acts.recall("bank-a", recall_of(transfer.uetr, f"C-{number}"))).status == "PDCR"
+        assert (await gateway.acts.recall("bank-a", recall_of(transfer.uetr, f"C-{number}"))).status == "CNCL"
     assert await gateway.rows("SELECT status, reason FROM transfer WHERE id = %s", key) == [
         ("RETURNED", "recalled_by_bank")
     ]
@@ -204,7 +204,7 @@ async def test_recall_and_transfer_at_once(gateway: Gateway) -> None:
             )
             (row,) = await gateway.rows("SELECT status FROM transfer WHERE uetr = %s", transfer.uetr)
             story = (custody.lines[0].rejected, recalled.status, row[0])
-            assert story in {(True, "CNCL", "REJECTED"), (False, "PDCR", "RETURNED")}
+            assert story in {(True, "CNCL", "REJECTED"), (False, "CNCL", "RETURNED")}
             stories.add(story)
     assert stories
 

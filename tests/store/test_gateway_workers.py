@@ -14,13 +14,17 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from gateway_desk_kit import HOLDER, Gateway, credit
+from gateway_desk_kit import HOLDER, Gateway, credit, recall_of
 
 from hakika import clock
 from hakika.domain.ids import attempt_id
+from hakika.domain.reasons import Reason
+from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome, WorkerClaimed
 from hakika.outbound.core import NoAnswer, NotSent
 from hakika.services.gateway import transfers as desk_service
+from hakika.services.gateway.transfers import Happened
 from hakika.store.embedded import RoleAccess
+from hakika.store.gateway.transfers import Evidence
 from hakika.wire.core_api import Answer, Answers, Instruction, Session
 from hakika.workers import delivery, recovery
 from hakika.workers.delivery import CoreLink, Delivery
@@ -41,13 +45,20 @@ class OddCore:
     credits: list[str] = field(default_factory=list)
     instructed: list[str] = field(default_factory=list)
     executed_late: list[Instruction] = field(default_factory=list)
+    redriven_incarnation: int = 2  # the last incarnation that has been driven again; 1 after a restore
+    instructed_before_redriven: int = 0
 
     async def session(self) -> Session:
         self._may_fail()
-        return Session(incarnation=1, now_ms=clock.now_ms(), redriven=True)
+        return Session(incarnation=2, now_ms=clock.now_ms(), redriven=self.redriven_incarnation == 2)
+
+    async def redriven(self, incarnation: int) -> None:
+        """Everything is driven again."""
+        self._may_fail()
+        self.redriven_incarnation = incarnation
 
     async def instruct(self, instructions: list[Instruction], *, redrive: bool = False) -> Answers:
-        assert not redrive
+        self.instructed_before_redriven += len(instructions) if self.redriven_incarnation != 2 and not redrive else 0
         return await self._exchange([i.id for i in instructions], lambda: [self._credit(i) for i in instructions])
 
     async def burn(self, ids: list[str]) -> Answers:
@@ -83,7 +94,7 @@ class OddCore:
             self.alter(Answer(one, result, reason, seq=7, head="00"))  # type: ignore[arg-type]
             for one, (result, reason) in zip(ids, results, strict=True)
         ]
-        return Answers(1, answers)
+        return Answers(2, answers)
 
 
 @dataclass
@@ -277,3 +288,78 @@ async def _let_time_pass(gateway: Gateway) -> None:
     async with connection:
         for statement in statements:
             await connection.execute(statement.encode())
+
+
+async def test_one_id_without_evidence_does_not_stop_the_others(gateway: Gateway) -> None:
+    """A live core that says `conflict` about one id for ever: it stays open with a break, everything else flows."""
+    (odd,) = await gateway.custody(credit())
+    ((odd_id,),) = await gateway.rows("SELECT bank || uetr FROM transfer WHERE id = %s", odd)
+    assert odd_id
+    bad = attempt_id("bank-a", (await gateway.rows("SELECT uetr FROM transfer WHERE id = %s", odd))[0][0], 1).hex
+    core = OddCore(alter=lambda answer: Answer(bad, "conflict", seq=7, head="00") if answer.id == bad else answer)
+    async with Works.running(gateway, core) as works:
+        kind = "SELECT count(*) FROM reconciliation_break WHERE kind = 'answered_without_evidence'"
+        await works.until(kind, 1)
+        await gateway.custody(*many(40))
+        await works.until(ENDED, 40)
+        assert await gateway.rows("SELECT outcome FROM attempt WHERE transfer = %s", odd) == [(None,)]
+        core.alter = lambda answer: answer  # evidence at last: it closes like any other
+        await works.until(ENDED, 41)
+
+
+async def test_many_ids_without_evidence_hold_everything(gateway: Gateway) -> None:
+    """A core that gives no evidence at all is not one that money is sent to."""
+    core = OddCore(alter=lambda answer: Answer(answer.id, "conflict", seq=7, head="00"))
+    await gateway.custody(*many(recovery.STUCK_MAX + 8))
+    async with Works.running(gateway, core) as works:
+        kind = "SELECT count(*) FROM reconciliation_break WHERE kind = 'answered_without_evidence'"
+        await works.until(kind, recovery.STUCK_MAX + 8)
+        await gateway.custody(*many(20))
+        await asyncio.sleep(1.0)
+        assert await gateway.number("SELECT count(*) FROM attempt") == recovery.STUCK_MAX + 8
+        assert not works.link.breaker.sendable(clock.monotonic_s())
+
+
+async def test_credited_under_a_dead_id_stops_for_people(gateway: Gateway) -> None:
+    """The core says `refused`, and later `posted` for the same id: no second attempt, no return, a break."""
+    (key,) = await gateway.custody(credit())
+    desk, now_ms = gateway.desk, clock.now_ms()
+    short = CoreAnswered(1, Outcome.REFUSED, now_ms, Reason.POSITION_SHORT, scale=1000.0)
+    evidence = Evidence(1, 0, 1, b"h")
+    for event in (WorkerClaimed(now_ms), short, CoreAnswered(1, Outcome.POSTED, now_ms)):
+        await desk.apply(Happened(key, event, evidence), deadline_s=5)
+    assert await gateway.rows("SELECT kind FROM reconciliation_break") == [("received_but_posted",)]
+    async with Works.running(gateway, OddCore()) as works:
+        await works.gateway.custody(credit())
+        await works.until(ENDED, 1)
+        await desk.apply(Happened(key, ClockReturnDue(now_ms + 10**9)), deadline_s=5)
+        assert await gateway.rows("SELECT status FROM transfer WHERE id = %s", key) == [("RECEIVED",)]
+        assert await gateway.number("SELECT count(*) FROM attempt WHERE transfer = %s", key) == 1
+
+
+async def test_a_restored_core_is_driven_again_whole(gateway: Gateway) -> None:
+    """What it has forgotten cannot move money late: credits are posted again, every other id is burnt first."""
+    core = OddCore(refuses=lambda instruction: "position_short" if instruction.amount_minor == 7 else None)
+    done, short, back = [credit() for _ in range(3)], [credit(amount_minor=7) for _ in range(3)], credit()
+    await gateway.custody(*done, *short)
+    async with Works.running(gateway, core) as works:
+        await works.until(ENDED, 3)
+        await works.until("SELECT count(*) FROM attempt WHERE outcome = 'refused'", 3)
+        await gateway.custody(back)
+        await gateway.acts.recall("bank-a", recall_of(back.uetr))
+        await works.until("SELECT count(*) FROM payment_return WHERE NOT burn_due", 1)
+    core.stored.clear()  # restored from a backup of before
+    core.credits.clear()
+    core.refuses = lambda instruction: None
+    core.redriven_incarnation = 1
+    (left,) = await gateway.custody(credit())
+    await gateway.desk.apply(Happened(left, WorkerClaimed(clock.now_ms())), deadline_s=5)  # its sender has died
+    async with Works.running(gateway, core) as works:
+        await works.until("SELECT count(*) FROM core_incarnation WHERE number = 2 AND redriven_ms IS NOT NULL", 1)
+        assert core.instructed_before_redriven == 0
+        assert {attempt_id("bank-a", transfer.uetr, 1).hex for transfer in done} <= set(core.credits)
+        for transfer in (*short, back):
+            assert core.stored.get(attempt_id("bank-a", transfer.uetr, 1).hex) == ("burnt", None)
+        await works.until(ENDED, 5)
+    assert len(core.credits) == len(set(core.credits))
+    assert await gateway.number("SELECT count(*) FROM reconciliation_break") == 0

@@ -87,11 +87,14 @@ def test_rounds_that_end_after_the_trip_do_not_widen() -> None:
     assert breaker.window == WINDOW_MIN
 
 
-def test_trip_time_is_that_of_the_first() -> None:
+def test_each_silence_begins_the_wait_for_orphans_again() -> None:
+    """A later instruction without an answer has a later lease; a session that fails leaves nothing to wait for."""
     breaker = flowing()
     breaker.silent(101.0)
-    breaker.silent(105.0)
+    breaker.unreachable(103.0)
     assert breaker.since_s == 101.0
+    breaker.silent(105.0)
+    assert breaker.since_s == 105.0
 
 
 STEP = st.sampled_from(["answered", "silent", "unreachable", "resolved", "round_complete", "wait"])

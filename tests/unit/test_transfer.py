@@ -36,6 +36,7 @@ from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import (
     EVENTS,
     FINAL,
+    FOR_PEOPLE_MS,
     MOVES,
     AcknowledgeReturn,
     Attempt,
@@ -173,6 +174,12 @@ def against(state: str, event: Event) -> Row:
     return state, event, CONTRADICTION, broken(status, event), status
 
 
+def credited(state: str, event: CoreAnswered) -> Row:
+    """The core credits an id that is dead or was never sent: a break, and nothing more goes out by itself."""
+    status = status_of(STATES[state])
+    return state, event, CONTRADICTION, (*broken(status, event), HoldUntil(FOR_PEOPLE_MS)), status
+
+
 RESOLVED = TellBank("resolution", RECALL)
 HELD_ROWS: list[Row] = [
     ("held", claimed(), CHANGED, (RecordAttempt(1),), IN_FLIGHT),
@@ -183,16 +190,16 @@ HELD_ROWS: list[Row] = [
     ("held, position short", claimed(600), CHANGED, (RecordAttempt(2),), IN_FLIGHT),
     ("held, burnt", claimed(), CHANGED, (RecordAttempt(2),), IN_FLIGHT),
     ("held, not sent", claimed(), CHANGED, (RecordAttempt(2),), IN_FLIGHT),
-    against("held", posted(1)),
+    credited("held", posted(1)),
     same("held", refused(UNKNOWN)),
     same("held", burnt()),
     same("held, position short", refused(SHORT)),
     against("held, position short", burnt()),
-    against("held, position short", posted()),
+    credited("held, position short", posted()),
     same("held, burnt", burnt()),
     against("held, burnt", refused(SHORT)),
-    against("held, burnt", posted()),
-    against("held, not sent", posted()),
+    credited("held, burnt", posted()),
+    credited("held, not sent", posted()),
     same("held, not sent", burnt()),
     same("held", wrote_nothing()),
     same("held, not sent", wrote_nothing()),
@@ -211,7 +218,7 @@ HELD_ROWS: list[Row] = [
 RESERVED_ROWS: list[Row] = [
     ("reserved", claimed(), CHANGED, (RecordAttempt(1),), IN_FLIGHT),
     same("reserved", claimed(1_000)),
-    against("reserved, not sent", posted()),
+    credited("reserved, not sent", posted()),
     same("reserved", burnt()),
     same("reserved", wrote_nothing()),
     same("reserved", due(CLOSING)),
@@ -241,9 +248,9 @@ IN_FLIGHT_ROWS: list[Row] = [
     ("in flight, recalled", burnt(), CHANGED, (close(Outcome.BURNT), *back(RECALL), RESOLVED), RETURNED),
     ("in flight, second", posted(2), CHANGED, (close(Outcome.POSTED, number=2), TellBank("final")), COMPLETED),
     same("in flight, second", burnt(1)),
-    against("in flight, second", posted(1)),
+    credited("in flight, second", posted(1)),
     against("in flight, second", refused(SHORT, 1)),
-    against("in flight", posted(2)),
+    credited("in flight", posted(2)),
     same("in flight", burnt(2)),
     same("in flight", burnt(0)),
     ("in flight", wrote_nothing(), CHANGED, (close(Outcome.NOT_SENT, token=1),), RECEIVED),

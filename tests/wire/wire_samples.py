@@ -154,7 +154,7 @@ RETURN = PaymentReturn(
 )
 REJECT = MessageReject("MSG-1", "signature_stale", AT_MS, "X-JWS-Signature", "iat lies within 300 s of our clock")
 CANCELLATION_STATUS = CancellationStatus(
-    "GW-5", AT_MS, "bank-a", "CXL-1", UETR, "MSG-20230727-0001", "SCHOOL-FEES-07", "RJCR", "ARDT"
+    "GW-5", AT_MS, "bank-a", ("CXL-1",), UETR, "MSG-20230727-0001", "SCHOOL-FEES-07", "RJCR", "ARDT"
 )
 
 TRANSFER_XML = (

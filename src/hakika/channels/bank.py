@@ -56,7 +56,6 @@ class BankChannel:
         acts: Acts,
         quotes: Quotes,
         signer: Signer,
-        currencies: frozenset[str],
         allow: Callable[[str], float],
     ) -> None:
         """`allow(client)` gives 0.0, or how many seconds an address with too many bad signatures must wait."""
@@ -65,7 +64,6 @@ class BankChannel:
         self._acts = acts
         self._quotes = quotes
         self._signer = signer
-        self._currencies = currencies
         self._allow = allow
 
     def routes(self) -> list[Route]:
@@ -119,19 +117,13 @@ class BankChannel:
                 return await self._recall(bank, message)
 
     def _check_ours(self, bank: Bank, message: CreditTransferMessage) -> None:
-        """What the schema cannot know: the debtor's agent is who signed, the currency is served."""
+        """What the schema cannot know: the debtor's agent is who signed. A key never changes its bank."""
         for index, transfer in enumerate(message.transfers, start=1):
-            place = f"CdtTrfTxInf[{index}]"
-            field = rule = code = None
             if transfer.debtor_agent != bank.id:
-                field, code = f"{place}/DbtrAgt/FinInstnId", "RC01"
+                field = f"CdtTrfTxInf[{index}]/DbtrAgt/FinInstnId"
                 rule = f"must be the bank that signed, {bank.id}"
-            elif transfer.currency not in self._currencies:
-                field, code = f"{place}/IntrBkSttlmAmt/@Ccy", "AM03"
-                rule = f"currency {transfer.currency} is not served; served: {', '.join(sorted(self._currencies))}"
-            if field and rule and code:
                 uetrs = tuple(t.uetr for t in message.transfers)
-                raise MessageRefused(code, field, rule, msg_id=message.msg_id, message_name=PACS_008, uetrs=uetrs)
+                raise MessageRefused("RC01", field, rule, msg_id=message.msg_id, message_name=PACS_008, uetrs=uetrs)
 
     async def _refused(self, bank: Bank, refused: MessageRefused) -> Response:
         """A refusal by the bytes alone: RJCT, unless any of its ids is known; then a conflict without a status."""
@@ -180,12 +172,12 @@ class BankChannel:
             assignment_id=clock.new_id().hex,
             created_ms=clock.now_ms(),
             bank=bank.id,
-            cancellation_id=message.cancellation_id,
+            cancellation_ids=(message.cancellation_id,),
             uetr=message.uetr,
             original_msg_id=message.original_msg_id,
             end_to_end_id=message.end_to_end_id,
             status=recalled.status,
-            reason=None,
+            reason=recalled.reason,
         )
         return self._signed(200, write_cancellation_status(answer))
 

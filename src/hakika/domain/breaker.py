@@ -36,6 +36,7 @@ class Breaker:
         """An instruction was sent and no answer came: trip, and resolve before anything fresh."""
         self._trip(now_s)
         self.doubts = True
+        self.since_s = now_s  # each silence begins the wait for orphans again
 
     def unreachable(self, now_s: float) -> None:
         """No connection could be made, or the session is not answered: trip; nothing new is in doubt."""

@@ -27,6 +27,20 @@ NIGERIA_24H = RulePack("nigeria-24h", 24 * 3600, 5400, 3600, "CBN: failed transf
 PACKS = {pack.name: pack for pack in (HOUSE_4H, HOUSE_8H, INDIA_T1, NIGERIA_24H)}
 
 
+def scale_refusal(scale: float) -> str | None:
+    """Why no rule pack can be divided by `scale`; None where all can."""
+    try:
+        for pack in PACKS.values():
+            deadlines_for(pack, 0, scale)
+    except ScaleRefused as refused:
+        return str(refused)
+    return None
+
+
+class ScaleRefused(ValueError):
+    """Policies were divided until two instants of a promise fell together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """The instants of one transfer, wall clock milliseconds."""
@@ -37,10 +51,13 @@ class Deadlines:
 
 
 def deadlines_for(pack: RulePack, received_ms: int, scale: float = 1.0) -> Deadlines:
-    """The instants for a transfer received at `received_ms`, policies divided by `scale` (>= 1)."""
+    """The instants for a transfer received at `received_ms`, policies divided by `scale` (>= 1).
+
+    Raises ScaleRefused where the scale leaves no time between two of them.
+    """
     deadline_ms = received_ms + int(pack.promise_s * 1000 / scale)
-    return Deadlines(
-        valid_until_ms=deadline_ms - int(pack.validity_margin_s * 1000 / scale),
-        return_at_ms=deadline_ms - int(pack.return_lead_s * 1000 / scale),
-        deadline_ms=deadline_ms,
-    )
+    valid_until_ms = deadline_ms - int(pack.validity_margin_s * 1000 / scale)
+    return_at_ms = deadline_ms - int(pack.return_lead_s * 1000 / scale)
+    if not received_ms < valid_until_ms < return_at_ms < deadline_ms:
+        raise ScaleRefused(f"scale {scale:g} leaves no time between the instants of rule pack {pack.name}")
+    return Deadlines(valid_until_ms, return_at_ms, deadline_ms)

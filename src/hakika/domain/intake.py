@@ -32,6 +32,7 @@ class Line(StrEnum):
     NEW = "new"
     REPEATED = "repeated"  # in custody already, same content: the same receipt facts again
     REJECTED = "rejected"  # refused before and stored: RJCT, final
+    REFUSED = "refused"  # refused now by what the operator serves today: stored with its id, then RJCT, final
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,20 @@ def decide_intake(
     contents: list[tuple[UUID, bytes]],
     known_message: KnownMessage | None,
     known: dict[UUID, KnownTransfer],
+    unserved: frozenset[UUID] = frozenset(),
 ) -> Taken | Conflict:
-    """The answer to a message of `contents` (UETR, content hash), ids looked up before everything else."""
+    """The answer to a message of `contents` (UETR, content hash), ids looked up before everything else.
+
+    `unserved` are the transfers whose currency the operator does not serve at this moment: a refusal by state,
+    so it is stored with its id before it is told, and stays when the currency is served one day.
+    """
     if known_message is not None and known_message.body_sha256 != body_sha256:
         return Conflict("message_replayed", "GrpHdr/MsgId", "was used before with other content; use a new MsgId")
     lines = []
     for index, (uetr, content) in enumerate(contents):
         before = known.get(uetr)
         if before is None:
-            lines.append(Line.NEW)
+            lines.append(Line.REFUSED if uetr in unserved else Line.NEW)
         elif before.rejected:
             lines.append(Line.REJECTED)
         elif before.content_sha256 == content:

@@ -30,3 +30,4 @@ class Reason(StrEnum):
     RECALLED_BY_BANK = "recalled_by_bank"  # camt.056
     RECALLED_BY_CUSTOMER = "recalled_by_customer"
     TOMBSTONED = "tombstoned"  # recalled before it arrived
+    CURRENCY_NOT_SERVED = "currency_not_served"  # by this operator, when it arrived

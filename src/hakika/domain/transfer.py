@@ -20,6 +20,7 @@ from hakika.domain.deadlines import Deadlines
 from hakika.domain.reasons import InvariantBroken, Reason
 
 POSITION_RETRY_MS = 30_000  # unscaled; a new attempt after the bank's position was short
+FOR_PEOPLE_MS = 2**53 - 1  # a `next_attempt_ms` that never comes: evidence contradicts itself, people settle it
 
 
 class Status(StrEnum):
@@ -76,6 +77,11 @@ class Transfer:
     reserved: bool = False  # the source is an account of our own ledger and its money is set aside
     recalled: Reason | None = None
     next_attempt_ms: int = 0
+
+    @property
+    def for_people(self) -> bool:
+        """The core says that it has credited an id that it had called dead: no clock sends it or gives it back."""
+        return self.next_attempt_ms == FOR_PEOPLE_MS
 
 
 def status_of(transfer: Transfer) -> Status:
@@ -299,6 +305,15 @@ def _contradiction(transfer: Transfer, event: Event) -> Decision:
     return Decision(transfer, (OpenBreak(kind, repr(event)),), Verdict.CONTRADICTION)
 
 
+def _contradicted(transfer: Transfer, event: CoreAnswered) -> Decision:
+    """A break; and where a dead id is said to have moved money, nothing more goes out, forward or back."""
+    decision = _contradiction(transfer, event)
+    if event.outcome is not Outcome.POSTED or status_of(transfer) in FINAL or transfer.for_people:
+        return decision
+    held = replace(transfer, next_attempt_ms=FOR_PEOPLE_MS)
+    return Decision(held, (*decision.effects, HoldUntil(FOR_PEOPLE_MS)), Verdict.CONTRADICTION)
+
+
 def _claim(transfer: Transfer, event: Event) -> Decision:
     """RECEIVED only: one more attempt, if there is still time and nobody wants the money back."""
     if not isinstance(event, WorkerClaimed):
@@ -320,7 +335,7 @@ def _answer(transfer: Transfer, event: Event) -> Decision:
         return _answer_about_unsent(transfer, event)
     if attempt.outcome is not None:
         same = attempt.outcome is event.outcome
-        return _record_only(transfer, event) if same else _contradiction(transfer, event)
+        return _record_only(transfer, event) if same else _contradicted(transfer, event)
     closed = _closed(transfer, replace(attempt, outcome=event.outcome, reason=event.reason))
     close = CloseAttempt(event.number, event.outcome, event.reason)
     match event.outcome:
@@ -340,7 +355,10 @@ def _answer(transfer: Transfer, event: Event) -> Decision:
 def _answer_about_unsent(transfer: Transfer, event: CoreAnswered) -> Decision:
     """The pre-emptive burn of a transfer returned unsent; money moved under such an id is a break."""
     broken = event.outcome is Outcome.POSTED
-    effects = _contradiction(transfer, event).effects if broken else ()
+    effects: tuple[Effect, ...] = ()
+    if broken:
+        contradicted = _contradicted(transfer, event)
+        transfer, effects = contradicted.transfer, contradicted.effects
     last = event.number == max(1, len(transfer.attempts))
     if transfer.returned and transfer.returned.burn_due and last:
         transfer = replace(transfer, returned=replace(transfer.returned, burn_due=False))
@@ -354,7 +372,7 @@ def _after_refusal(closed: Transfer, close: CloseAttempt, event: CoreAnswered) -
     """Refused and stored: the id is dead. A short position may pass; any other reason sends it back."""
     if event.reason is None:
         raise InvariantBroken(f"{closed.id}: refusal without a reason")
-    if event.reason is Reason.POSITION_SHORT and not closed.recalled:
+    if event.reason is Reason.POSITION_SHORT and not closed.recalled and not closed.for_people:
         held_until = event.now_ms + int(POSITION_RETRY_MS / event.scale)
         held = replace(closed, next_attempt_ms=held_until)
         return Decision(held, (close, HoldUntil(held_until), TellBank("held", event.reason)), Verdict.CHANGED)
@@ -431,6 +449,8 @@ def _give_back(transfer: Transfer, effects: tuple[Effect, ...], reason: Reason) 
     """The one place where a return is decided: no attempt is open here, and none was posted."""
     if any(attempt.outcome in (None, Outcome.POSTED) for attempt in transfer.attempts):
         raise InvariantBroken(f"{transfer.id}: return while an attempt is open or posted")
+    if transfer.for_people:
+        return Decision(transfer, effects, Verdict.CHANGED if effects else Verdict.RECORD_ONLY)
     sent = any(attempt.outcome is not Outcome.NOT_SENT for attempt in transfer.attempts)
     back = replace(transfer, returned=Return(reason, burn_due=not sent))
     more: tuple[Effect, ...] = (DecideReturn(reason, burn_due=not sent), TellBank("return", reason))

@@ -27,7 +27,9 @@ GATEWAY_TRIGGERS = (
     "attempt_change_guard", "attempt_no_delete", "attempt_no_truncate", "return_guard", "return_change_guard",
     "return_no_delete", "return_no_truncate", "outgoing_change_guard", "outgoing_no_delete", "outgoing_no_truncate",
     "outbox_no_delete", "message_append_only", "message_no_truncate", "recall_append_only", "recall_no_truncate",
-    "break_append_only", "break_no_truncate", "incarnation_append_only",
+    "break_append_only", "break_no_truncate", "incarnation_append_only", "incarnation_no_truncate",
+    "bank_key_change_guard", "bank_key_no_delete", "bank_key_no_truncate", "bank_no_delete", "bank_no_truncate",
+    "core_incarnation_no_delete", "core_incarnation_no_truncate", "outbox_change_guard", "outbox_no_truncate",
 )  # fmt: skip
 GATEWAY_CONSTRAINTS = (
     "message_pkey", "transfer_pkey", "transfer_bank_uetr_key", "transfer_tracking_key", "transfer_check",

@@ -124,6 +124,11 @@ class Recorder:
         """Store every event; repeats while the database gives no answer."""
         await asyncio.gather(*(self._one(event) for event in events))
 
+    async def record_in_order(self, events: Iterable[Happened]) -> None:
+        """Store events one after the other, each stored before the next is given."""
+        for event in events:
+            await self._one(event)
+
     async def _one(self, happened: Happened) -> None:
         while True:
             try:

@@ -2,8 +2,9 @@
 
 A doubt is resolved by asking the core: an inquiry first, as the probe; then the same instruction again, or,
 once its validity has passed or the bank wants the money back, the burn of its id. Only a stored answer closes
-it. Transfers that nobody ever sent are returned at their instant, asking nobody, and their ids are burnt as
-soon as the core is reachable. After a restore of the core everything known is driven again first.
+it. An id that a live core answers without evidence stays open, opens a break and is asked about again, but does
+not stop the others. Transfers that nobody ever sent are returned at their instant, asking nobody, and their ids
+are burnt as soon as the core is reachable. A restored core is brought up first (`redrive.py`).
 """
 
 import asyncio
@@ -12,17 +13,16 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from hakika import clock
-from hakika.domain.ids import attempt_id
-from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome
+from hakika.domain.transfer import ClockReturnDue
 from hakika.outbound.core import NoAnswer, NotSent
 from hakika.services.gateway.transfers import LEASE_MS, Desk, Happened
 from hakika.store.gateway import queues, restores
 from hakika.store.gateway.queues import BurnDue, OpenAttempt
-from hakika.store.gateway.transfers import Evidence
 from hakika.store.lane import Lanes, StoreFault
 from hakika.wire.core_api import BATCH_MAX, Answers
 from hakika.workers.calling import call
 from hakika.workers.delivery import BUG_PAUSE_S, STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for
+from hakika.workers.redrive import Redrive, burn_numbers
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ TURN_SILENT_S = 0.5
 DOUBTS_A_TURN = 64
 RETURNS_A_TURN = 250
 BURNS_A_TURN = 200
-REDRIVE_PAGE = 200
+STUCK_ASKS = 3  # asked about so often without evidence, an id is a break: one odd answer may be a moment's
+STUCK_MAX = 16  # ids without evidence that are borne; more of them mean that the core itself is not to be trusted
 CONTINUE_MARGIN_MS = 50
 
 
@@ -45,6 +46,8 @@ class Recovery:
         self._holder = holder
         self._scale = scale
         self._recorder = Recorder(desk)
+        self._stuck: dict[UUID, int] = {}  # open attempts that a live core has answered without evidence, how often
+        self._redrive = Redrive(lanes, link, self._recorder, holder=holder, scale=scale)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -73,7 +76,8 @@ class Recovery:
         if not self._link.breaker.live(clock.monotonic_s()):
             return False  # the session is the probe; nothing is taken over that cannot be asked about
         if not self._link.redriven:
-            return await self._redrive()
+            self._stuck.clear()
+            return await self._redrive.run()
         taken = await self._take_over()
         if not taken:
             return await self._all_clear()
@@ -105,7 +109,10 @@ class Recovery:
         """
         breaker = self._link.breaker
         if breaker.open or breaker.doubts:
-            count, oldest_ms = await self._lanes.run(queues.in_doubt, deadline_s=STORE_DEADLINE_S)
+            stuck = list(self._stuck) if len(self._stuck) <= STUCK_MAX else []
+            count, oldest_ms = await self._lanes.run(
+                lambda conn: queues.in_doubt(conn, stuck), deadline_s=STORE_DEADLINE_S
+            )
             settled = clock.monotonic_s() - breaker.since_s > LEASE_MS / 1000
             young = oldest_ms is not None and clock.now_ms() - oldest_ms < LEASE_MS
             if count == 0 or (settled and young):
@@ -121,9 +128,25 @@ class Recovery:
         burn = [a for a in left if a.recalled or now_ms >= a.valid_until_ms - CONTINUE_MARGIN_MS]
         again = [a for a in left if a not in burn]
         if burn:
-            await self._store(burn, await call(self._link.client.burn([a.id.hex for a in burn])))
+            known |= await self._store(burn, await call(self._link.client.burn([a.id.hex for a in burn])))
         if again:
-            await self._store(again, await call(self._link.client.instruct([instruction_for(a) for a in again])))
+            answers = await call(self._link.client.instruct([instruction_for(a) for a in again]))
+            known |= await self._store(again, answers)
+        for one in known:
+            self._stuck.pop(one, None)
+        await self._note_stuck([attempt for attempt in taken if attempt.id not in known])
+
+    async def _note_stuck(self, without: list[OpenAttempt]) -> None:
+        """A live core gave no evidence about these: they stay open, a break says so, the others go on."""
+        for attempt in without:
+            self._stuck[attempt.id] = self._stuck.get(attempt.id, 0) + 1
+        broken = [attempt for attempt in without if self._stuck[attempt.id] == STUCK_ASKS]
+        if broken:
+            log.error("the core gives no evidence about %d attempts, first %s", len(broken), broken[0].id)
+            await self._lanes.run(
+                lambda conn: restores.open_breaks(conn, "answered_without_evidence", broken, clock.now_ms()),
+                deadline_s=STORE_DEADLINE_S,
+            )
 
     async def _ask_first(self, taken: list[OpenAttempt]) -> set[UUID]:
         """The probe: an inquiry. Stored answers close attempts; `unknown` closes nothing."""
@@ -161,42 +184,14 @@ class Recovery:
         return len(due) >= BURNS_A_TURN
 
     async def _burn_unsent(self, due: list[BurnDue]) -> None:
-        """Burn every id of these transfers in one exchange; each stored answer is an event about its transfer."""
-        asked = [(item, number) for item in due for number in range(1, item.last + 1)][:BATCH_MAX]
-        ids = [attempt_id(item.bank, item.uetr, number).hex for item, number in asked]
-        answers = await call(self._link.client.burn(ids))
-        events = []
-        for (item, number), asked_id, answer in zip(asked, ids, answers.answers, strict=True):
-            if answer.id == asked_id and answer.result in ("posted", "refused", "burnt"):
-                event = CoreAnswered(number, Outcome(answer.result), clock.now_ms())
-                evidence = Evidence(answers.incarnation, answer.slot, answer.seq, bytes.fromhex(answer.head))
-                events.append(Happened(item.transfer, event, evidence))
-        await self._recorder.record(events)
-
-    async def _redrive(self) -> bool:
-        """After a restore of the core: burn what is open, post again what we know as completed, then say so."""
-        incarnation = self._link.incarnation
-        after: UUID | None = None
-        while page := await self._posted_page(after):
-            answers = await call(self._link.client.instruct([instruction_for(a) for a in page], redrive=True))
-            lost = [a for a, answer in zip(page, answers.answers, strict=True) if answer.result != "posted"]
-            await self._note_lost(lost)
-            after = page[-1].id
-        while taken := await self._take_over():
-            await self._store(taken, await call(self._link.client.burn([a.id.hex for a in taken])))
-        await call(self._link.client.redriven(incarnation))
-        await self._lanes.run(
-            lambda conn: restores.note_redriven(conn, incarnation, clock.now_ms()), deadline_s=STORE_DEADLINE_S
-        )
-        return True
-
-    async def _posted_page(self, after: UUID | None) -> list[OpenAttempt]:
-        return await self._lanes.run(
-            lambda conn: restores.posted_attempts(conn, after=after, limit=REDRIVE_PAGE), deadline_s=STORE_DEADLINE_S
-        )
-
-    async def _note_lost(self, lost: list[OpenAttempt]) -> None:
-        """Credits that the restored core would not post again: a break each."""
-        await self._lanes.run(
-            lambda conn: restores.open_breaks(conn, lost, clock.now_ms()), deadline_s=STORE_DEADLINE_S
+        """Burn every id of these transfers in one exchange; a transfer is done when each of its ids is answered."""
+        asked: list[tuple[BurnDue, int]] = []
+        for item in due:
+            if asked and len(asked) + item.last > BATCH_MAX:
+                break
+            asked += [(item, number) for number in range(1, item.last + 1)]
+        events = await burn_numbers(self._link.client, asked)
+        whole = {item.transfer for item in due if all((item.transfer, n) in events for n in range(1, item.last + 1))}
+        await self._recorder.record_in_order(
+            events[item.transfer, number] for item, number in asked if item.transfer in whole
         )

@@ -10,9 +10,17 @@ from uuid import UUID
 
 from hakika import clock
 from hakika.domain.leash import Leash
-from hakika.domain.reasons import Reason
-from hakika.domain.transfer import BankAcknowledgedReturn, BankRecalled, BankRefusedReturn, Verdict
+from hakika.domain.reasons import InvariantBroken, Reason
+from hakika.domain.transfer import (
+    BankAcknowledgedReturn,
+    BankRecalled,
+    BankRefusedReturn,
+    Status,
+    Verdict,
+    status_of,
+)
 from hakika.services.gateway import outgoing
+from hakika.services.gateway.outgoing import ALREADY_CREDITED
 from hakika.services.gateway.transfers import Desk, Happened, return_id
 from hakika.store.gateway import intake as intake_rows
 from hakika.store.gateway import lookups
@@ -50,9 +58,10 @@ class Inquired:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What a camt.056 is answered with at once: PDCR while the burn decides, CNCL on a tombstone."""
+    """What a camt.056 is answered with at once: PDCR while the burn decides, CNCL or RJCR where it is decided."""
 
     status: str
+    reason: str | None = None
 
 
 class Acts:
@@ -145,8 +154,16 @@ class Acts:
         if found is None or found[1] == "REJECTED":
             return Recalled("CNCL")
         event = BankRecalled(Reason.RECALLED_BY_BANK, now_ms)
-        await self._desk.apply(Happened(found[0], event), deadline_s=DEADLINE_S)
-        return Recalled("PDCR")
+        applied = await self._desk.apply(Happened(found[0], event), deadline_s=DEADLINE_S)
+        if applied is None:
+            raise InvariantBroken(f"{found[0]}: a transfer that was just found is not there")
+        match status_of(applied.transfer):
+            case Status.RETURNED:
+                return Recalled("CNCL")
+            case Status.COMPLETED:
+                return Recalled("RJCR", ALREADY_CREDITED)
+            case _:
+                return Recalled("PDCR")
 
     async def any_known(self, bank: str, uetrs: tuple[UUID, ...], msg_id: str | None) -> bool:
         """True when a refusal must not carry a transaction status."""

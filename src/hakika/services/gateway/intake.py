@@ -7,7 +7,7 @@ is answered is made from immutable columns alone, so the same message always get
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -15,7 +15,7 @@ from psycopg.errors import UniqueViolation
 from hakika import clock
 from hakika.domain.deadlines import deadlines_for
 from hakika.domain.intake import Conflict, KnownMessage, KnownTransfer, Line, Taken, decide_intake
-from hakika.domain.reasons import InvariantBroken
+from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.services.flusher import Flusher
 from hakika.services.gateway.banks import Bank
 from hakika.store.gateway import intake as rows
@@ -73,11 +73,14 @@ def arrived(bank: Bank, message: CreditTransferMessage, body: bytes, signature: 
 class Intake:
     """Takes messages into custody in groups; one lane of the gateway's database."""
 
-    def __init__(self, lane: Lane, *, receipt_kid: str, scale: float, on_custody: Callable[[], None]) -> None:
-        """`scale` divides the promises; `on_custody` wakes the delivery workers."""
+    def __init__(
+        self, lane: Lane, *, receipt_kid: str, scale: float, currencies: frozenset[str], on_custody: Callable[[], None]
+    ) -> None:
+        """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery."""
         self._lane = lane
         self._receipt_kid = receipt_kid
         self._scale = scale
+        self._currencies = currencies
         self._on_custody = on_custody
         self.flusher: Flusher[Arrived, Custody | Conflict] = Flusher(
             self._work, name="intake", batch_max=BATCH_MAX, queue_max=QUEUE_MAX
@@ -125,7 +128,8 @@ class Intake:
         }
         contents = [(t.uetr, digest) for t, digest in zip(message.transfers, item.contents, strict=True)]
         seen = KnownMessage(before[0], before[3]) if before else None
-        decision = decide_intake(item.body_sha256, contents, seen, stored)
+        unserved = frozenset(t.uetr for t in message.transfers if t.currency not in self._currencies)
+        decision = decide_intake(item.body_sha256, contents, seen, stored, unserved)
         if isinstance(decision, Conflict):
             return decision
         received_ms, kid = (before[1], before[2]) if before else (clock.now_ms(), self._receipt_kid)
@@ -151,8 +155,10 @@ class Intake:
         messages.append(row)
         known.messages[(row.bank, row.msg_id)] = (row.body_sha256, received_ms, row.receipt_kid, uetrs)
         for transfer, content, line in zip(item.message.transfers, item.contents, decision.lines, strict=True):
-            if line is Line.NEW:
+            if line in (Line.NEW, Line.REFUSED):
                 fresh = self._fresh(item, transfer, content, received_ms)
+                if line is Line.REFUSED:
+                    fresh = replace(fresh, status="REJECTED", reason=Reason.CURRENCY_NOT_SERVED.value, tracking=None)
                 transfers.append(fresh)
                 known.transfers[(fresh.bank, fresh.uetr)] = fresh.custody()
 

@@ -18,6 +18,7 @@ from hakika.wire.iso20022.writing import write_cancellation_status, write_return
 GATHER_MAX = 1000
 WRITE_DEADLINE_S = 5.0
 PACS_008 = "pacs.008.001.08"
+ALREADY_CREDITED = "ARDT"  # external cancellation status reason: the money has reached the creditor
 
 
 async def gather(lanes: Lanes, bank: str) -> int:
@@ -110,7 +111,7 @@ def _resolution(msg_id: str, bank: str, fact: Fact, now_ms: int) -> bytes:
         case "RETURNED":
             status, reason = "CNCL", None
         case "COMPLETED":
-            status, reason = "RJCR", "ARDT"  # already credited
+            status, reason = "RJCR", ALREADY_CREDITED
         case other:
             raise InvariantBroken(f"{fact.transfer}: a recall resolved in status {other}")
     return write_cancellation_status(
@@ -118,7 +119,7 @@ def _resolution(msg_id: str, bank: str, fact: Fact, now_ms: int) -> bytes:
             assignment_id=msg_id,
             created_ms=now_ms,
             bank=bank,
-            cancellation_id=fact.cancellation_id or "NOTPROVIDED",
+            cancellation_ids=tuple(fact.cancellation_ids),
             uetr=fact.uetr,
             original_msg_id=fact.msg_id,
             end_to_end_id=fact.end_to_end_id,

@@ -51,7 +51,7 @@ class NewTransfer:
     id: UUID
     bank: str
     uetr: UUID
-    tracking: bytes
+    tracking: bytes | None  # None for what is refused: there is nothing to follow
     content_sha256: bytes
     msg_id: str
     end_to_end_id: str
@@ -69,12 +69,14 @@ class NewTransfer:
     valid_until_ms: int
     return_at_ms: int
     deadline_ms: int
+    status: str = "RECEIVED"
+    reason: str | None = None
 
     def custody(self) -> CustodyRow:
         """The same transfer as a receipt sees it."""
         return CustodyRow(
             self.bank, self.uetr, self.content_sha256, self.tracking, self.end_to_end_id, self.instruction_id,
-            self.transaction_id, self.received_ms, self.deadline_ms, False, None,
+            self.transaction_id, self.received_ms, self.deadline_ms, self.status == "REJECTED", self.reason,
         )  # fmt: skip
 
 
@@ -99,13 +101,13 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 _INSERT_TRANSFERS = """
 INSERT INTO transfer (id, bank, uetr, tracking, content_sha256, msg_id, end_to_end_id, instruction_id,
     transaction_id, amount_minor, currency, debtor_name, debtor_phone, debtor_email, debtor_language,
-    creditor_name, creditor_msisdn, received_ms, valid_until_ms, return_at_ms, deadline_ms, status, status_ms)
-SELECT *, 'RECEIVED', received_ms FROM (
+    creditor_name, creditor_msisdn, received_ms, valid_until_ms, return_at_ms, deadline_ms, status, reason, status_ms)
+SELECT *, received_ms FROM (
     SELECT unnest(%s::uuid[]) AS id, unnest(%s::text[]), unnest(%s::uuid[]), unnest(%s::bytea[]),
         unnest(%s::bytea[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
         unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
         unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::bigint[]) AS received_ms,
-        unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::bigint[])
+        unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::text[])
 ) AS fresh
 """
 

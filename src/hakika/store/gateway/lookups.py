@@ -5,6 +5,8 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from hakika.domain.transfer import FOR_PEOPLE_MS
+
 Connection = AsyncConnection[Any]
 
 
@@ -48,14 +50,15 @@ class InquiredRow(NamedTuple):
 _TRACKED = """
 SELECT b.name, t.status, t.amount_minor, t.currency, t.debtor_name, t.creditor_name, t.creditor_msisdn,
        t.received_ms, t.deadline_ms, t.status_ms, t.reason, t.fee_minor,
-       (SELECT a.recorded_ms FROM attempt a WHERE a.transfer = t.id AND a.outcome IS NULL),
+       (SELECT max(a.recorded_ms) FROM attempt a WHERE a.transfer = t.id
+        AND (a.outcome IS NULL OR t.status = 'RECEIVED' AND t.next_attempt_ms = %(for_people)s)),
        r.decided_ms, r.acknowledged_ms,
        t.status = 'RECEIVED' AND EXISTS (
            SELECT 1 FROM attempt a WHERE a.transfer = t.id AND a.reason = 'position_short'),
        t.status = 'RETURNED' AND EXISTS (SELECT 1 FROM reconciliation_break k
            WHERE k.transfer = t.id AND right(k.kind, 11) = '_but_posted')
 FROM transfer t JOIN bank b ON b.id = t.bank LEFT JOIN payment_return r ON r.transfer = t.id
-WHERE t.tracking = %s
+WHERE t.tracking = %(tracking)s
 """
 _INQUIRED = """
 SELECT id, uetr, msg_id, end_to_end_id, instruction_id, transaction_id, status, status_ms, reason, received_ms
@@ -69,7 +72,8 @@ SELECT EXISTS (SELECT 1 FROM transfer WHERE bank = %(bank)s AND uetr = ANY(%(uet
 
 async def tracked(conn: Connection, tracking: bytes) -> TrackedRow | None:
     """The transfer under a tracking reference, as of this statement's snapshot."""
-    row = await (await conn.execute(_TRACKED, (tracking,))).fetchone()
+    values = {"tracking": tracking, "for_people": FOR_PEOPLE_MS}
+    row = await (await conn.execute(_TRACKED, values)).fetchone()
     return TrackedRow(*row) if row else None
 
 

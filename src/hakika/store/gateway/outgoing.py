@@ -6,6 +6,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 Connection = AsyncConnection[Any]
+RECALLS_MAX = 100  # of one transfer, answered in one camt.029
 
 
 class Fact(NamedTuple):
@@ -27,8 +28,7 @@ class Fact(NamedTuple):
     status: str
     return_id: str | None
     return_reason: str | None
-    assignment_id: str | None
-    cancellation_id: str | None
+    cancellation_ids: list[str]  # every recall of this transfer
 
 
 class Due(NamedTuple):
@@ -43,13 +43,14 @@ class Due(NamedTuple):
 _WAITING = """
 SELECT o.seq, o.transfer, o.kind, o.fact->>'reason', (o.fact->>'at_ms')::bigint, t.uetr, t.msg_id, t.end_to_end_id,
        t.instruction_id, t.transaction_id, t.amount_minor, t.currency, t.tracking, t.status,
-       r.return_id, r.reason, c.assignment_id, c.cancellation_id
+       r.return_id, r.reason,
+       CASE WHEN o.kind = 'resolution' THEN ARRAY(SELECT c.cancellation_id FROM recall c
+           WHERE c.bank = t.bank AND c.uetr = t.uetr ORDER BY c.asked_ms, c.cancellation_id LIMIT %(recalls)s)
+       ELSE '{}'::text[] END
 FROM (SELECT * FROM outbox WHERE bank = %(bank)s AND msg_id IS NULL ORDER BY seq LIMIT %(limit)s
       FOR UPDATE SKIP LOCKED) o
 JOIN transfer t ON t.id = o.transfer
 LEFT JOIN payment_return r ON r.transfer = o.transfer
-LEFT JOIN LATERAL (SELECT assignment_id, cancellation_id FROM recall
-    WHERE o.kind = 'resolution' AND bank = t.bank AND uetr = t.uetr ORDER BY asked_ms LIMIT 1) c ON true
 ORDER BY o.seq
 """
 _ADD = """
@@ -81,7 +82,7 @@ WHERE o.transfer = %s AND o.kind = 'return'
 
 async def waiting(conn: Connection, bank: str, limit: int) -> list[Fact]:
     """Facts of one bank that no message carries yet, locked."""
-    cursor = await conn.execute(_WAITING, {"bank": bank, "limit": limit})
+    cursor = await conn.execute(_WAITING, {"bank": bank, "limit": limit, "recalls": RECALLS_MAX})
     return [Fact(*r) for r in await cursor.fetchall()]
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from hakika.domain.transfer import FOR_PEOPLE_MS
+
 Connection = AsyncConnection[Any]
 
 
@@ -90,6 +92,7 @@ _RETURNS_DUE = """
 SELECT h.id FROM bank b, LATERAL (
     SELECT t.id FROM transfer t
     WHERE t.bank = b.id AND t.status = 'RECEIVED' AND t.return_at_ms <= %(now)s
+      AND t.next_attempt_ms <> %(for_people)s
     ORDER BY t.deadline_ms LIMIT %(limit)s
 ) h
 """
@@ -101,7 +104,7 @@ FROM payment_return r JOIN transfer t ON t.id = r.transfer
 WHERE r.burn_due ORDER BY r.decided_ms LIMIT %s
 """
 
-_IN_DOUBT = "SELECT count(*), min(recorded_ms) FROM attempt WHERE outcome IS NULL"
+_IN_DOUBT = "SELECT count(*), min(recorded_ms) FROM attempt WHERE outcome IS NULL AND NOT id = ANY(%s::uuid[])"
 _BACKLOG = """
 SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.status = 'RECEIVED'
         ORDER BY t.deadline_ms LIMIT 1)
@@ -167,7 +170,8 @@ async def release(conn: Connection, ids: list[UUID], holder: UUID, now_ms: int) 
 
 async def returns_due(conn: Connection, *, now_ms: int, limit: int) -> list[UUID]:
     """Held transfers, up to `limit` a bank, that have reached the instant of their return."""
-    return [r[0] for r in await (await conn.execute(_RETURNS_DUE, {"now": now_ms, "limit": limit})).fetchall()]
+    values = {"now": now_ms, "limit": limit, "for_people": FOR_PEOPLE_MS}
+    return [r[0] for r in await (await conn.execute(_RETURNS_DUE, values)).fetchall()]
 
 
 async def burns_due(conn: Connection, limit: int) -> list[BurnDue]:
@@ -175,9 +179,9 @@ async def burns_due(conn: Connection, limit: int) -> list[BurnDue]:
     return [BurnDue(*r) for r in await (await conn.execute(_BURNS_DUE, (limit,))).fetchall()]
 
 
-async def in_doubt(conn: Connection) -> tuple[int, int | None]:
-    """(open attempts, when the oldest was recorded)."""
-    row = await (await conn.execute(_IN_DOUBT)).fetchone()
+async def in_doubt(conn: Connection, but: list[UUID]) -> tuple[int, int | None]:
+    """(open attempts, when the oldest was recorded), not counting those in `but`."""
+    row = await (await conn.execute(_IN_DOUBT, (but,))).fetchone()
     return (row[0], row[1]) if row else (0, None)
 
 

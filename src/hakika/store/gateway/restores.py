@@ -6,7 +6,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from hakika.store.gateway.queues import OpenAttempt
+from hakika.store.gateway.queues import BurnDue, OpenAttempt
 
 Connection = AsyncConnection[Any]
 
@@ -20,8 +20,20 @@ _NOTE = """
 INSERT INTO core_incarnation (number, seen_ms, redriven_ms) VALUES (%s, %s, %s)
 ON CONFLICT (number) DO UPDATE SET redriven_ms = coalesce(core_incarnation.redriven_ms, excluded.redriven_ms)
 """
+_UNENDED = """
+SELECT t.id, t.bank, t.uetr, last.number FROM transfer t
+JOIN LATERAL (SELECT max(a.number) AS number FROM attempt a WHERE a.transfer = t.id) last ON last.number IS NOT NULL
+WHERE t.status IN ('RECEIVED', 'IN_FLIGHT') AND (%(after)s::uuid IS NULL OR t.id > %(after)s)
+ORDER BY t.id LIMIT %(limit)s
+"""
+_RETURNED = """
+SELECT t.id, t.bank, t.uetr, greatest(1, (SELECT coalesce(max(a.number), 0) FROM attempt a WHERE a.transfer = t.id))
+FROM transfer t WHERE t.status = 'RETURNED' AND t.valid_until_ms > %(valid_after)s
+    AND (%(after)s::uuid IS NULL OR t.id > %(after)s)
+ORDER BY t.id LIMIT %(limit)s
+"""
 _BREAK = """
-INSERT INTO reconciliation_break (transfer, kind, evidence, opened_ms) VALUES (%s, 'lost_by_restore', %s, %s)
+INSERT INTO reconciliation_break (transfer, kind, evidence, opened_ms) VALUES (%s, %s, %s, %s)
 ON CONFLICT (transfer, kind) DO NOTHING
 """
 
@@ -37,7 +49,21 @@ async def note_redriven(conn: Connection, incarnation: int, now_ms: int) -> None
     await conn.execute(_NOTE, (incarnation, now_ms, now_ms))
 
 
-async def open_breaks(conn: Connection, lost: list[OpenAttempt], now_ms: int) -> None:
-    """Completed transfers that the restored core would not post again."""
-    for attempt in lost:
-        await conn.execute(_BREAK, (attempt.transfer, Jsonb({"attempt": attempt.id.hex}), now_ms))
+async def unended_attempted(conn: Connection, *, after: UUID | None, limit: int) -> list[BurnDue]:
+    """Transfers without an end that have been attempted, in the order of their ids."""
+    cursor = await conn.execute(_UNENDED, {"after": after, "limit": limit})
+    return [BurnDue(*r) for r in await cursor.fetchall()]
+
+
+async def returned_still_valid(
+    conn: Connection, *, after: UUID | None, limit: int, valid_after_ms: int
+) -> list[BurnDue]:
+    """Transfers that went back and whose instruction the core would still take by its clock."""
+    cursor = await conn.execute(_RETURNED, {"after": after, "limit": limit, "valid_after": valid_after_ms})
+    return [BurnDue(*r) for r in await cursor.fetchall()]
+
+
+async def open_breaks(conn: Connection, kind: str, attempts: list[OpenAttempt], now_ms: int) -> None:
+    """A break of this kind for the transfer of each attempt; once a transfer and kind."""
+    for attempt in attempts:
+        await conn.execute(_BREAK, (attempt.transfer, kind, Jsonb({"attempt": attempt.id.hex}), now_ms))

@@ -174,9 +174,10 @@ CREATE TABLE recall (
     assignment_id   text NOT NULL,
     reason          text NOT NULL,
     asked_ms        bigint NOT NULL,
-    PRIMARY KEY (bank, cancellation_id)
+    PRIMARY KEY (bank, cancellation_id, uetr)
 );
 COMMENT ON TABLE recall IS 'Cancellation requests (camt.056), kept for ever.';
+CREATE INDEX recall_of_transfer ON recall (bank, uetr);
 
 CREATE TABLE reconciliation_break (
     seq       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -297,11 +298,23 @@ BEGIN
             OLD.received_ms, OLD.valid_until_ms, OLD.return_at_ms, OLD.deadline_ms) THEN
         RAISE EXCEPTION 'a transfer''s order and promise are never changed' USING ERRCODE = 'HK013';
     END IF;
-    IF OLD.status IN ('COMPLETED', 'RETURNED', 'REJECTED') AND NEW.status <> OLD.status THEN
+    IF NEW.status = OLD.status THEN
+        RETURN NEW;
+    END IF;
+    IF OLD.status IN ('COMPLETED', 'RETURNED', 'REJECTED') THEN
         RAISE EXCEPTION 'a final status never changes' USING ERRCODE = 'HK014';
     END IF;
-    IF NEW.status = 'REJECTED' AND OLD.status <> 'REJECTED' THEN
+    IF NEW.status = 'REJECTED' THEN
         RAISE EXCEPTION 'nothing in custody is rejected' USING ERRCODE = 'HK015';
+    END IF;
+    IF NEW.status <> 'IN_FLIGHT' AND EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.id AND a.outcome IS NULL) THEN
+        RAISE EXCEPTION 'status % with an open attempt', NEW.status USING ERRCODE = 'HK019';
+    END IF;
+    IF NEW.status = 'COMPLETED' AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.id AND a.outcome = 'posted') THEN
+        RAISE EXCEPTION 'completed without a posted attempt' USING ERRCODE = 'HK020';
+    END IF;
+    IF NEW.status = 'RETURNED' AND NOT EXISTS (SELECT 1 FROM payment_return r WHERE r.transfer = NEW.id) THEN
+        RAISE EXCEPTION 'returned without a return' USING ERRCODE = 'HK021';
     END IF;
     RETURN NEW;
 END $$;
@@ -316,6 +329,27 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER outgoing_change_guard BEFORE UPDATE ON outgoing_message FOR EACH ROW EXECUTE FUNCTION outgoing_change_guard();
+
+CREATE FUNCTION bank_key_change_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF (NEW.kid, NEW.bank, NEW.public_key, NEW.added_ms) IS DISTINCT FROM (OLD.kid, OLD.bank, OLD.public_key, OLD.added_ms)
+            OR (OLD.revoked_ms IS NOT NULL AND NEW.revoked_ms IS DISTINCT FROM OLD.revoked_ms) THEN
+        RAISE EXCEPTION 'a key keeps its owner, and a revoked one stays revoked' USING ERRCODE = 'HK022';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER bank_key_change_guard BEFORE UPDATE ON bank_key FOR EACH ROW EXECUTE FUNCTION bank_key_change_guard();
+
+CREATE FUNCTION outbox_change_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF (NEW.seq, NEW.transfer, NEW.bank, NEW.kind, NEW.fact, NEW.created_ms)
+            IS DISTINCT FROM (OLD.seq, OLD.transfer, OLD.bank, OLD.kind, OLD.fact, OLD.created_ms)
+            OR (OLD.msg_id IS NOT NULL AND NEW.msg_id IS DISTINCT FROM OLD.msg_id) THEN
+        RAISE EXCEPTION 'a fact is told once, by one message' USING ERRCODE = 'HK023';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER outbox_change_guard BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION outbox_change_guard();
 
 CREATE TRIGGER message_append_only BEFORE UPDATE OR DELETE ON message FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER recall_append_only BEFORE UPDATE OR DELETE ON recall FOR EACH ROW EXECUTE FUNCTION refuse_change();
@@ -333,6 +367,14 @@ CREATE TRIGGER return_no_truncate BEFORE TRUNCATE ON payment_return EXECUTE FUNC
 CREATE TRIGGER outgoing_no_truncate BEFORE TRUNCATE ON outgoing_message EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER recall_no_truncate BEFORE TRUNCATE ON recall EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER break_no_truncate BEFORE TRUNCATE ON reconciliation_break EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER bank_no_delete BEFORE DELETE ON bank FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER bank_key_no_delete BEFORE DELETE ON bank_key FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER core_incarnation_no_delete BEFORE DELETE ON core_incarnation FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER bank_no_truncate BEFORE TRUNCATE ON bank EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER bank_key_no_truncate BEFORE TRUNCATE ON bank_key EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER core_incarnation_no_truncate BEFORE TRUNCATE ON core_incarnation EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER incarnation_no_truncate BEFORE TRUNCATE ON incarnation EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER outbox_no_truncate BEFORE TRUNCATE ON outbox EXECUTE FUNCTION refuse_change();
 
 -- Readable views for people at psql.
 

@@ -2,7 +2,8 @@
 
 `load` locks the transfers in id order, so that two writers never wait for each other in a circle, and reads
 attempts and return after the locks. `write` stores the effects of all decisions of a batch; the order of its
-statements lets PostgreSQL check each: attempts are closed before a return is inserted.
+statements lets PostgreSQL check each: attempts are closed before a return is inserted, and a status is written
+when the facts that it follows from are there.
 """
 
 from collections.abc import Iterable
@@ -167,12 +168,12 @@ async def write(conn: Connection, changes: Changes) -> None:
             for i, outcome, reason, at, by, token, e in changes.closed
         ]
         await conn.execute(_CLOSE_ATTEMPTS, _columns(rows))
-    if changes.statuses:
-        await conn.execute(_SET_STATUS, _columns(changes.statuses))
     if changes.attempts:
         await conn.execute(_ADD_ATTEMPTS, _columns(changes.attempts))
     if changes.returns:
         await conn.execute(_ADD_RETURNS, _columns(changes.returns))
+    if changes.statuses:
+        await conn.execute(_SET_STATUS, _columns(changes.statuses))
     if changes.acknowledged:
         await conn.execute(_ACKNOWLEDGE, _columns(changes.acknowledged))
         await conn.execute(_SETTLE_RETURNS, _columns(changes.acknowledged))

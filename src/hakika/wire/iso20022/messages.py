@@ -173,12 +173,12 @@ class MessageReject:
 
 @dataclass(frozen=True, slots=True)
 class CancellationStatus:
-    """A camt.029.001.09: the answer to a camt.056. `status` is CNCL, RJCR or PDCR."""
+    """A camt.029.001.09: the answer to every camt.056 about one transfer. `status` is CNCL, RJCR or PDCR."""
 
     assignment_id: str
     created_ms: int
     bank: str
-    cancellation_id: str
+    cancellation_ids: tuple[str, ...]
     uetr: UUID
     original_msg_id: str | None
     end_to_end_id: str | None

@@ -192,14 +192,18 @@ def _message_reject(message: _Element) -> MessageReject:
 
 
 def _cancellation_status(message: _Element) -> CancellationStatus:
-    item = message.first("CxlDtls", "TxInfAndSts")
-    if item is None:
+    details = message.first("CxlDtls")
+    items = [] if details is None else details.all("TxInfAndSts")
+    if not items:
         raise FieldRefused("FF01", "CxlDtls/TxInfAndSts", "is required here")
+    item = items[0]
+    if any(_uetr(other) != _uetr(item) for other in items):
+        raise FieldRefused("FF01", "CxlDtls/TxInfAndSts/OrgnlUETR", "must be the same transfer in each")
     return CancellationStatus(
         assignment_id=message.required("Assgnmt", "Id"),
         created_ms=_instant(message, "Assgnmt", "CreDtTm"),
         bank=message.required("Assgnmt", "Assgne", "Agt", "FinInstnId", "ClrSysMmbId", "MmbId"),
-        cancellation_id=item.required("CxlStsId"),
+        cancellation_ids=tuple(one.required("CxlStsId") for one in items),
         uetr=_uetr(item),
         original_msg_id=item.text("OrgnlGrpInf", "OrgnlMsgId"),
         end_to_end_id=item.text("OrgnlEndToEndId"),

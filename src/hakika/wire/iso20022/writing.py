@@ -142,18 +142,20 @@ def write_cancellation_status(message: CancellationStatus, *, operator: str = OP
     if transaction_status is None:
         raise InvariantBroken(f"a recall is answered CNCL, RJCR or PDCR, not {message.status!r}")
     original = "" if message.original_msg_id is None else _original(message.original_msg_id, TRANSFER_MESSAGE)
-    details = (
-        _element("CxlStsId", message.cancellation_id)
-        + original
+    if not message.cancellation_ids:
+        raise InvariantBroken(f"{message.uetr}: an answer to no recall")
+    about = (
+        original
         + _element("OrgnlEndToEndId", message.end_to_end_id)
         + _element("OrgnlUETR", str(message.uetr))
         + _element("TxCxlSts", transaction_status)
         + _reason("CxlStsRsnInf", message.reason, None)
     )
+    items = [_element("CxlStsId", cancellation) + about for cancellation in message.cancellation_ids]
     body = (
         _assignment(message.assignment_id, operator, message.bank, message.created_ms)
         + _wrapped("Sts", _element("Conf", message.status))
-        + _wrapped("CxlDtls", _wrapped("TxInfAndSts", details))
+        + _wrapped("CxlDtls", "".join(_wrapped("TxInfAndSts", details) for details in items))
     )
     return _document("camt.029.001.09", "RsltnOfInvstgtn", body)
 
