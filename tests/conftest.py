@@ -132,6 +132,12 @@ def core_database(new_database: Callable[[Role, bool], RoleAccess]) -> RoleAcces
 
 
 @pytest.fixture
+def health_database(new_database: Callable[[Role, bool], RoleAccess]) -> RoleAccess:
+    """A fresh, migrated database of health: owner_url, app_url, reader_url, database."""
+    return new_database("health", True)
+
+
+@pytest.fixture
 def gateway_database(new_database: Callable[[Role, bool], RoleAccess]) -> RoleAccess:
     """A fresh, migrated database of the gateway: owner_url, app_url, reader_url, database."""
     return new_database("gateway", True)

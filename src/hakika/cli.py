@@ -186,7 +186,7 @@ def verify(
 
 @app.command
 def migrate(
-    role: Literal["core", "gateway"],
+    role: Literal["core", "gateway", "health"],
     *,
     url: Annotated[str, Parameter(help="The database, as its owner: postgresql://...")],
     before_post: Annotated[

@@ -15,6 +15,8 @@ from hakika.domain.deadlines import PACKS, scale_refusal
 from hakika.domain.money import MINOR_DIGITS
 
 PREFIX = "HAKIKA_"
+TABLES = frozenset({"bank", "source", "vantage", "component", "desk", "feed"})  # not from the environment
+COMPONENT_KINDS = ("corridor", "channel", "product", "role")
 # Variables of our own that are not settings of a role.
 NOT_SETTINGS = frozenset({"HAKIKA_CRASH_AT", "HAKIKA_XSD_DIR"})
 
@@ -48,6 +50,7 @@ class CoreSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_field
 
     gateway_token_file: str
     operator_token_file: str
+    health_token_file: str = ""  # bearer token with which health asks for signals; without one there are none
     currency: str = "KES"
 
     def problems(self) -> list[str]:
@@ -77,6 +80,8 @@ class GatewaySettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fi
     name: str = "hakika"
     public_url: str
     scale: float = 1.0
+    health_token_file: str = ""  # bearer token with which health asks for signals; without one there are none
+    test_wallets: list[str] = msgspec.field(default_factory=list)  # MSISDNs of synthetic tests: never counted
     currencies: list[str] = msgspec.field(default_factory=lambda: ["KES"])
     bank: list[BankSettings] = msgspec.field(default_factory=list)
 
@@ -95,6 +100,88 @@ class GatewaySettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fi
         return found + [f"bank {i}: is there twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
 
 
+class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A role that health asks for its signals."""
+
+    name: str
+    url: str
+    token_file: str
+
+
+class VantageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A place from which synthetic tests are made, and the key that it signs with."""
+
+    name: str
+    kid: str
+    public_key_file: str
+
+
+class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something that people use and that the status page shows: a corridor, a channel, a product.
+
+    `series` is its name among the signals. `public_name` is shown as it is; without one the page says no name
+    (banks' names only as agreed). `instead` names components that still work where this one does not.
+    """
+
+    series: str
+    kind: str
+    public_name: str = ""
+    instead: list[str] = msgspec.field(default_factory=list)
+
+
+class DeskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bank's help desk that may pass on what its customers report."""
+
+    bank: str
+    token_file: str
+
+
+class FeedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A public feed (Atom or JSON Feed) whose posts are sorted for reports."""
+
+    name: str
+    url: str
+
+
+class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Health: signals, judgement, incidents, the status page. Detectors' times are machine timers, never scaled."""
+
+    operator: str = "Hakika"
+    operator_token_file: str
+    person_key_file: str
+    page_folder: str
+    public_url: str
+    report_url: str
+    zone: str = "Africa/Nairobi"
+    scale: float = 1.0
+    source: list[SourceSettings] = msgspec.field(default_factory=list)
+    vantage: list[VantageSettings] = msgspec.field(default_factory=list)
+    component: list[ComponentSettings] = msgspec.field(default_factory=list)
+    desk: list[DeskSettings] = msgspec.field(default_factory=list)
+    feed: list[FeedSettings] = msgspec.field(default_factory=list)
+
+    def problems(self) -> list[str]:
+        """Rules that types cannot say."""
+        found = super().problems()
+        if not self.scale >= 1:
+            found.append("scale: must be 1 or more; it divides policies")
+        for name, values in (
+            ("source", [one.name for one in self.source]),
+            ("vantage", [one.name for one in self.vantage]),
+            ("component", [one.series for one in self.component]),
+            ("desk", [one.bank for one in self.desk]),
+        ):
+            found += [f"{name} {one}: is there twice" for one in sorted({v for v in values if values.count(v) > 1})]
+        known = {one.series for one in self.component}
+        for component in self.component:
+            if component.kind not in COMPONENT_KINDS:
+                found.append(f"component {component.series}: kind must be one of {', '.join(COMPONENT_KINDS)}")
+            found += [
+                f"component {component.series}: instead: no component {i}" for i in component.instead if i not in known
+            ]
+        return found
+
+
 def load(path: Path, kind: type[S]) -> S:
     """Settings from a file and the environment; SettingsRefused lists everything that is wrong."""
     try:
@@ -108,7 +195,7 @@ def load(path: Path, kind: type[S]) -> S:
     for name, text in os.environ.items():
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             key = name.removeprefix(PREFIX).lower()
-            if key in fields and key != "bank":
+            if key in fields and key not in TABLES:
                 values[key] = text
     errors += [f"{key}: is not a setting of {kind.__name__}" for key in values if key not in fields]
     errors += [f"{key}: is required" for key, field in fields.items() if field.required and key not in values]

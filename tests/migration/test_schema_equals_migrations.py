@@ -52,7 +52,7 @@ def execute(url: str, text: str) -> None:
         connection.execute(text.encode())
 
 
-@pytest.mark.parametrize("role", ["core", "gateway"])
+@pytest.mark.parametrize("role", ["core", "gateway", "health"])
 async def test_schema_equals_replayed_migrations(role: Role, new_database: NewDatabase) -> None:
     folder = STORE / role
     replayed, written = new_database(role, False), new_database(role, False)

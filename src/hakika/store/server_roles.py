@@ -14,7 +14,7 @@ from psycopg import sql
 
 from hakika.store.lane import Lane
 
-Role = Literal["core", "gateway"]
+Role = Literal["core", "gateway", "health"]
 USERS: tuple[LiteralString, ...] = ("owner", "app", "reader")
 PREPARE_S = 30.0
 

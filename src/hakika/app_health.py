@@ -1,0 +1,61 @@
+"""Health's wiring: its database, what it collects, what it judges, and what it shows; built once from settings.
+
+Each part is an object with endless loops (`workers`) and routes (`routes`). Health asks the other roles and is asked
+by nobody who moves money: with everything else dead it goes on, and with it dead money moves the same.
+"""
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from hakika.channels.door import Request, Response, Route
+from hakika.settings import HealthSettings, secret
+from hakika.store.lane import Lanes, StoreFault
+
+READY_S = 1.0
+
+
+class Part(Protocol):
+    """One thing that health does."""
+
+    def workers(self) -> list[Coroutine[Any, Any, None]]:
+        """Loops that run until they are cancelled."""
+
+    def routes(self) -> list[Route]:
+        """What it answers."""
+
+
+class HealthRole:
+    """Everything that health runs."""
+
+    def __init__(self, settings: HealthSettings) -> None:
+        self._lanes = Lanes(secret(settings.database_url_file), size=4, name="health")
+        self._parts: list[Part] = []
+
+    def workers(self) -> list[Coroutine[Any, Any, None]]:
+        """Every endless loop of this role."""
+        return [loop for part in self._parts for loop in part.workers()]
+
+    def routes(self) -> list[Route]:
+        """Every route; all others are refused by the door."""
+        own = [Route("GET", "/livez", _live, uncounted=True), Route("GET", "/readyz", self._readyz, uncounted=True)]
+        return [*own, *(route for part in self._parts for route in part.routes())]
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        await self._lanes.close()
+
+    async def _readyz(self, request: Request) -> Response:
+        """Ready when our own database answers."""
+        try:
+            await self._lanes.run(_ping, deadline_s=READY_S)
+        except StoreFault:
+            return Response(503, b'{"ready":false,"rule":"health\'s database does not answer"}')
+        return Response(200, b'{"ready":true}')
+
+
+async def _live(request: Request) -> Response:
+    return Response(200, b'{"live":true}')
+
+
+async def _ping(conn: Any) -> None:
+    await conn.execute("SELECT 1")

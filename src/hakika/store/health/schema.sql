@@ -1,0 +1,167 @@
+-- Health's database as it is today, for reading; what machines run is in migrations/, and a test holds both equal.
+-- Evidence and judgements are only ever added; an incident is the sum of its events. Instants are bigint
+-- milliseconds since 1970 UTC. Runs as hakika_health_owner; the roles hakika_health_app and _reader exist already.
+
+CREATE TABLE incarnation (
+    number      integer PRIMARY KEY CHECK (number > 0),
+    raised_ms   bigint NOT NULL,
+    reason      text NOT NULL CHECK (reason <> '')
+);
+COMMENT ON TABLE incarnation IS 'Raised by a restore or a lossy failover of this database; the highest number is in force.';
+INSERT INTO incarnation VALUES (1, (extract(epoch FROM now()) * 1000)::bigint, 'created');
+
+-- Evidence
+
+CREATE TABLE signal_interval (
+    series     text NOT NULL CHECK (series ~ '^[a-z]+:[A-Za-z0-9._:-]{1,80}$'),
+    source     text NOT NULL,
+    at_ms      bigint NOT NULL,
+    width_ms   integer NOT NULL CHECK (width_ms > 0),
+    arrived    integer NOT NULL CHECK (arrived >= 0),
+    ended      integer NOT NULL CHECK (ended >= 0),
+    failed     jsonb NOT NULL DEFAULT '{}',
+    own_errors integer NOT NULL DEFAULT 0 CHECK (own_errors >= 0),
+    open_count integer NOT NULL DEFAULT 0 CHECK (open_count >= 0),
+    oldest_ms  bigint NOT NULL DEFAULT 0 CHECK (oldest_ms >= 0),
+    PRIMARY KEY (series, at_ms, source)
+);
+COMMENT ON TABLE signal_interval IS 'What one series saw in one interval, as the roles count it outside the money path. An interval that nobody delivered has no row.';
+COMMENT ON COLUMN signal_interval.series IS 'kind:name: corridor:bank-a, channel:bank-api, channel:tracking, product:bank-to-wallet, role:core.';
+COMMENT ON COLUMN signal_interval.failed IS 'Technical failures by reason, `stuck` among them; each is in `ended` too.';
+COMMENT ON COLUMN signal_interval.own_errors IS 'Customers'' own errors (unknown wallet, limits): in `ended`, never in `failed`.';
+COMMENT ON COLUMN signal_interval.oldest_ms IS 'Age of the oldest open transfer at the end of the interval.';
+CREATE INDEX signal_interval_time ON signal_interval (at_ms);
+
+CREATE TABLE silence (
+    source text NOT NULL,
+    at_ms  bigint NOT NULL,
+    PRIMARY KEY (source, at_ms)
+);
+COMMENT ON TABLE silence IS 'A source that did not answer when it was asked: evidence by itself.';
+
+CREATE TABLE probe_result (
+    id         uuid PRIMARY KEY,
+    vantage    text NOT NULL,
+    probe      text NOT NULL,
+    component  text NOT NULL,
+    at_ms      bigint NOT NULL,
+    received_ms bigint NOT NULL,
+    ok         boolean NOT NULL,
+    latency_ms integer NOT NULL CHECK (latency_ms >= 0),
+    detail     text NOT NULL DEFAULT '' CHECK (length(detail) <= 80)
+);
+COMMENT ON TABLE probe_result IS 'Synthetic tests of the ways in, each signed by its vantage; `detail` is a machine word.';
+CREATE INDEX probe_result_time ON probe_result (at_ms);
+
+CREATE TABLE report (
+    id        uuid PRIMARY KEY,
+    at_ms     bigint NOT NULL,
+    component text NOT NULL,
+    person    bytea NOT NULL CHECK (octet_length(person) = 32),
+    source    text NOT NULL CHECK (source IN ('status_page', 'tracking_page', 'desk', 'feed')),
+    day       date NOT NULL,
+    hour      smallint NOT NULL CHECK (hour BETWEEN 0 AND 23),
+    UNIQUE (person, component, day, hour)
+);
+COMMENT ON TABLE report IS 'Customers'' reports: one a person, service and hour. No text is kept.';
+COMMENT ON COLUMN report.person IS 'Keyed hash of who reported (address, account at a desk, author of a post); the key is not in this database.';
+CREATE INDEX report_time ON report (at_ms);
+
+CREATE TABLE refused_input (
+    kind  text NOT NULL,
+    hour_ms bigint NOT NULL,
+    count bigint NOT NULL CHECK (count > 0),
+    PRIMARY KEY (kind, hour_ms)
+);
+COMMENT ON TABLE refused_input IS 'What was not taken as evidence, counted: forged results, floods, posts that are about something else.';
+
+-- Judgement
+
+CREATE TABLE detector_state (
+    series  text PRIMARY KEY,
+    state   jsonb NOT NULL,
+    upto_ms bigint NOT NULL
+);
+COMMENT ON TABLE detector_state IS 'Where each detector stands; written in the commit of the judgement, so that a killed process goes on where it was.';
+
+CREATE TABLE judgement (
+    seq    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at_ms  bigint NOT NULL,
+    body   jsonb NOT NULL
+);
+COMMENT ON TABLE judgement IS 'Every change of what is held to be true about a component, with the evidence that it rests on.';
+
+CREATE TABLE incident (
+    id        uuid PRIMARY KEY,
+    opened_ms bigint NOT NULL
+);
+COMMENT ON TABLE incident IS 'One cause, one incident; everything else about it is in its events.';
+
+CREATE TABLE incident_event (
+    incident uuid NOT NULL REFERENCES incident,
+    number   integer NOT NULL CHECK (number > 0),
+    at_ms    bigint NOT NULL,
+    actor    text NOT NULL,
+    kind     text NOT NULL,
+    body     jsonb NOT NULL,
+    PRIMARY KEY (incident, number)
+);
+COMMENT ON TABLE incident_event IS 'What happened to an incident, in order, by rule or by an operator; the present state is folded from it.';
+COMMENT ON COLUMN incident_event.actor IS '`rule`, or the operator''s name.';
+
+CREATE TABLE maintenance (
+    id         uuid PRIMARY KEY,
+    from_ms    bigint NOT NULL,
+    to_ms      bigint NOT NULL CHECK (to_ms > from_ms),
+    components text[] NOT NULL CHECK (cardinality(components) > 0),
+    words      jsonb NOT NULL,
+    announced_ms bigint NOT NULL,
+    announced_by text NOT NULL,
+    cancelled_ms bigint
+);
+COMMENT ON TABLE maintenance IS 'Planned work; one that overruns becomes an incident by itself.';
+
+CREATE TABLE publication (
+    seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at_ms    bigint NOT NULL,
+    content_sha256 bytea NOT NULL CHECK (octet_length(content_sha256) = 32),
+    incidents jsonb NOT NULL
+);
+COMMENT ON TABLE publication IS 'Every version of the status page that was swapped in, and which event of each incident it shows.';
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HK001';
+END $$;
+
+CREATE FUNCTION incident_event_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    PERFORM 1 FROM incident WHERE id = NEW.incident FOR NO KEY UPDATE;
+    IF NEW.number <> (SELECT coalesce(max(e.number), 0) + 1 FROM incident_event e WHERE e.incident = NEW.incident) THEN
+        RAISE EXCEPTION 'events of an incident have no gaps' USING ERRCODE = 'HK030';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER incident_event_guard BEFORE INSERT ON incident_event FOR EACH ROW EXECUTE FUNCTION incident_event_guard();
+
+CREATE TRIGGER incident_append_only BEFORE UPDATE OR DELETE ON incident FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER incident_no_truncate BEFORE TRUNCATE ON incident EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER incident_event_append_only BEFORE UPDATE OR DELETE ON incident_event FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER incident_event_no_truncate BEFORE TRUNCATE ON incident_event EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER judgement_append_only BEFORE UPDATE OR DELETE ON judgement FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER judgement_no_truncate BEFORE TRUNCATE ON judgement EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER publication_append_only BEFORE UPDATE OR DELETE ON publication FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER publication_no_truncate BEFORE TRUNCATE ON publication EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER maintenance_no_delete BEFORE DELETE ON maintenance FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER maintenance_no_truncate BEFORE TRUNCATE ON maintenance EXECUTE FUNCTION refuse_change();
+
+-- Least privilege: evidence may be thrown away when it is old, what was judged and said stays.
+
+GRANT USAGE ON SCHEMA public TO hakika_health_app, hakika_health_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO hakika_health_app, hakika_health_reader;
+GRANT INSERT ON signal_interval, silence, probe_result, report, refused_input, detector_state, judgement, incident,
+    incident_event, maintenance, publication TO hakika_health_app;
+GRANT DELETE ON signal_interval, silence, probe_result, report, refused_input TO hakika_health_app;
+GRANT UPDATE (count) ON refused_input TO hakika_health_app;
+GRANT UPDATE (state, upto_ms) ON detector_state TO hakika_health_app;
+GRANT UPDATE (cancelled_ms) ON maintenance TO hakika_health_app;
