@@ -48,6 +48,7 @@ class Reading:
     level: int = 0
     broken: bool = False
     start_ms: int | None = None
+    well_since_ms: int | None = None  # since when it is known not to be broken
     kinds: tuple[str, ...] = ()
     score: float = 0.0
     conditions: Conditions = field(default_factory=dict)
