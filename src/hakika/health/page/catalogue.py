@@ -5,6 +5,7 @@ knows one too many, or names an argument that its sentence does not have, so no 
 of an outage. `draft` marks a language that a native reader has not seen yet.
 """
 
+import re
 import string
 from collections.abc import Collection, Iterator
 from enum import StrEnum
@@ -30,7 +31,9 @@ from hakika.health.page.model import (
     arguments_of,
 )
 
+NBSP = "\u00a0"
 UNITS = ("_ms", "_s", "_percent")
+_BEFORE_HIGH_SIGNS = re.compile(" (?=[;:?])")
 
 
 class Counted(StrEnum):
@@ -93,6 +96,7 @@ class Forms(_Words, frozen=True):
     days_hours: str
     bank: str
     from_to: str
+    named: str
 
 
 class Labels(_Words, frozen=True):
@@ -187,9 +191,9 @@ def catalogue(language: Language) -> Catalogue:
 
 
 def read(text: str, name: str, language: Language) -> Catalogue:
-    """A catalogue from its TOML; refuses one with a gap."""
+    """A catalogue from its TOML, refused when it has a gap; spaces before high signs, as in French, do not break."""
     try:
-        words = msgspec.toml.decode(text, type=Catalogue)
+        words = msgspec.toml.decode(_BEFORE_HIGH_SIGNS.sub(NBSP, text), type=Catalogue)
     except msgspec.MsgspecError as error:
         raise InvariantBroken(f"catalogue {name}: {error}") from error
     if words.language.code is not language:
@@ -197,7 +201,8 @@ def read(text: str, name: str, language: Language) -> Catalogue:
     missing = [*_missing(words), *_missing_plurals(words, PLURALS[language])]
     if missing:
         raise InvariantBroken(f"catalogue {name}: missing {', '.join(missing)}")
-    for key, sentence in (*words.titles.items(), *words.news.items(), *words.how.items()):
+    told: list[tuple[Title | News | How, str]] = [*words.titles.items(), *words.news.items(), *words.how.items()]
+    for key, sentence in told:
         allowed = {bare(argument) for argument in arguments_of(key)}
         if not placeholders(sentence) <= allowed:
             raise InvariantBroken(f"catalogue {name}: {key} has {sorted(placeholders(sentence) - allowed)}")

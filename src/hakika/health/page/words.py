@@ -18,7 +18,7 @@ from babel.dates import format_date
 from babel.numbers import format_decimal
 
 from hakika.domain.reasons import InvariantBroken
-from hakika.health.page.catalogue import Catalogue, Counted, bare, catalogue
+from hakika.health.page.catalogue import NBSP, Catalogue, Counted, bare, catalogue
 from hakika.health.page.model import (
     Component,
     How,
@@ -30,14 +30,12 @@ from hakika.health.page.model import (
     Title,
 )
 
-NBSP = "\u00a0"
 NAME_CHARS_MAX = 60
 WORDS_CHARS_MAX = 600
 PARAGRAPHS_MAX = 6
 DEFAULT_ZONE = "Africa/Nairobi"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BEFORE_HIGH_SIGNS = re.compile(" (?=[;:?])")  # French sets a space there that may not break
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +239,7 @@ def paragraphs(text: str) -> tuple[str, ...]:
 
 def fill(template: str, **values: str) -> str:
     """A catalogue's sentence with its words filled in; values are never read as templates."""
-    return _BEFORE_HIGH_SIGNS.sub(NBSP, template).format(**values)
+    return template.format(**values)
 
 
 def plain(text: str) -> str:
