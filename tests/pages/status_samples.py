@@ -90,6 +90,14 @@ COMPONENTS = (
     named("bank-transfers", Kind.PRODUCT, Name.BANK_TRANSFERS, 9),
     named("wallet-transfers", Kind.PRODUCT, Name.WALLET_TRANSFERS, 10),
 )
+SILENT = Template(News.DETECTED_SILENT, {"component": "core-api", "silent_s": 55})
+DISAGREES = Template(News.DISPUTED, {"said_ms": at(13, 57), "failed_percent": 81})
+
+
+def failing(component: str, percent: int) -> Template:
+    return Template(News.DETECTED, {"component": component, "failed_percent": percent})
+
+
 PAST = Incident(
     id="inc_01K0PAST",
     title=Template(Title.COMPONENT_DEGRADED, {"component": "ussd"}),
@@ -101,9 +109,7 @@ PAST = Incident(
     closed_ms=at(9, 58, day=-11),
     components=("ussd",),
     updates=(
-        Update(
-            at(9, 3, day=-11), Stage.INVESTIGATING, Template(News.DETECTED, {"component": "ussd", "failed_percent": 22})
-        ),
+        Update(at(9, 3, day=-11), Stage.INVESTIGATING, failing("ussd", 22)),
         Update(at(9, 58, day=-11), Stage.RESOLVED, Template(News.RESOLVED, {"arrived": 212, "returned": 3})),
     ),
     money=Money(held=0, promise_by_ms=None, advice=Advice.NOTHING, arrived=212, returned=3),
@@ -155,7 +161,7 @@ CORRIDOR_OUT = Incident(
         Update(
             at(13, 21, 44),
             Stage.INVESTIGATING,
-            Template(News.DETECTED, {"component": "bank-a-in", "failed_percent": 96}),
+            failing("bank-a-in", 96),
         ),
         Update(at(13, 22, 30), Stage.IDENTIFIED, Template(News.LOCATED, {"component": "bank-a-in"})),
         Update(at(13, 22, 31), Stage.IDENTIFIED, Template(News.BANKS_TOLD, {"count": 1})),
@@ -185,7 +191,7 @@ CORE_INCIDENT = Incident(
         Update(
             at(23, 48, 3, day=-1),
             Stage.INVESTIGATING,
-            Template(News.DETECTED_SILENT, {"component": "core-api", "silent_s": 55}),
+            SILENT,
         ),
         Update(at(3, 47), Stage.INVESTIGATING, Template(News.NEW_PROMISE, {"promise_ms": at(2, day=1)})),
         Update(
@@ -216,6 +222,7 @@ WINDOW = Maintenance(
     phase=Phase.PLANNED,
     starts_ms=at(0),
     ends_ms=at(4),
+    announced_ms=at(16, day=-6),
     changed_ms=at(16, day=-6),
     sequence=0,
     components=("core-api", "wallet-transfers"),
@@ -245,11 +252,12 @@ OVERRUN_INCIDENT = Incident(
     relapses_ms=(at(11, 14),),
     money=Money(held=611, promise_by_ms=at(18), advice=Advice.WAIT),
 )
+OVERRUN_WINDOW = replace(WINDOW, phase=Phase.OVERRUN, incident=OVERRUN_INCIDENT.id, changed_ms=at(4, 0, 5), sequence=1)
 OVERRUN = replace(
     WELL,
     components=changed({"core-api": State.DEGRADED, "wallet-transfers": State.DEGRADED}, at(13, 55), 150),
     incidents=(PAST, OVERRUN_INCIDENT),
-    maintenance=(replace(WINDOW, phase=Phase.OVERRUN, incident=OVERRUN_INCIDENT.id, sequence=1), AHEAD),
+    maintenance=(OVERRUN_WINDOW, AHEAD),
     still_works=(USSD_WORKS,),
 )
 PLANNED = replace(
@@ -269,9 +277,7 @@ DISPUTED = replace(
             stage=Stage.DISPUTED,
             updates=(
                 *CORRIDOR_OUT.updates,
-                Update(
-                    at(13, 58), Stage.DISPUTED, Template(News.DISPUTED, {"said_ms": at(13, 57), "failed_percent": 81})
-                ),
+                Update(at(13, 58), Stage.DISPUTED, DISAGREES),
             ),
         ),
     ),
@@ -317,7 +323,7 @@ def full() -> StatusModel:
             replace(PAST, id="inc_4"),
             PAST,
         ),
-        maintenance=OVERRUN.maintenance[:0] + PLANNED.maintenance,
+        maintenance=PLANNED.maintenance,
     )
 
 

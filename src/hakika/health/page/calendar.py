@@ -46,7 +46,6 @@ def calendar(voice: Voice, settings: PageSettings) -> bytes:
         "VERSION:2.0",
         "PRODID:-//Hakika//status page//EN",
         "CALSCALE:GREGORIAN",
-        "METHOD:PUBLISH",
         f"X-WR-CALNAME:{escaped(fill(voice.words.labels.title, operator=voice.operator))}",
         "REFRESH-INTERVAL;VALUE=DURATION:PT1H",
     ]

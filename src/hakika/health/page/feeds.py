@@ -64,7 +64,7 @@ def feeds(model: StatusModel, settings: PageSettings) -> dict[str, bytes]:
     """Every feed and data file by its path in the published folder; those at the top speak English."""
     found = {STATUS: status_json(model, settings), HEARTBEAT: heartbeat_json(model)}
     for language in Language:
-        voice = Voice(language, settings.zone, model)
+        voice = Voice(language, settings.zone, model, days_told=True)
         tops = ("", f"{language.value}/") if language is ROOT_LANGUAGE else (f"{language.value}/",)
         for top in tops:
             found[top + ATOM] = atom(voice, settings, top + ATOM)
@@ -83,7 +83,7 @@ def entries(voice: Voice, settings: PageSettings) -> list[Entry]:
 def atom(voice: Voice, settings: PageSettings, file: str) -> bytes:
     """RFC 4287; `file` is where the feed itself will be."""
     home = settings.address(f"{voice.language.value}/{INDEX}")
-    feed = etree.Element(f"{{{ATOM_SPACE}}}feed", nsmap={None: ATOM_SPACE})
+    feed = etree.fromstring(f'<feed xmlns="{ATOM_SPACE}"/>')
     feed.set("{http://www.w3.org/XML/1998/namespace}lang", voice.language.value)
     _add(feed, "title", _title(voice))
     _add(feed, "id", settings.address(f"{voice.language.value}/{ATOM}"))
@@ -97,7 +97,7 @@ def atom(voice: Voice, settings: PageSettings, file: str) -> bytes:
         _add(item, "id", entry.address)
         _add(item, "published", iso(entry.published_ms))
         _add(item, "updated", iso(entry.updated_ms))
-        _add(item, "link", rel="alternate", type="text/html", href=entry.address.partition("#")[0])
+        _add(item, "link", rel="alternate", type="text/html", href=entry.address)
         for tag in entry.tags:
             _add(item, "category", term=tag)
         _add(item, "content", entry.text, type="text")
@@ -109,7 +109,7 @@ def json_feed(voice: Voice, settings: PageSettings, file: str) -> bytes:
     items = [
         {
             "id": entry.address,
-            "url": entry.address.partition("#")[0],
+            "url": entry.address,
             "title": entry.title,
             "content_text": entry.text,
             "date_published": iso(entry.published_ms),
@@ -144,7 +144,7 @@ def heartbeat_json(model: StatusModel) -> bytes:
 
 def status_json(model: StatusModel, settings: PageSettings) -> bytes:
     """Everything that the pages say, documented in docs/reference/status-page.md."""
-    voices = [Voice(language, settings.zone, model) for language in Language]
+    voices = [Voice(language, settings.zone, model, days_told=True) for language in Language]
     headline = headline_of(model)
     return _json(
         {
@@ -196,7 +196,7 @@ def _window_entry(window: Maintenance, voice: Voice, settings: PageSettings) -> 
     return Entry(
         address=settings.address(f"{voice.language.value}/{INDEX}#{window.id}"),
         title=plain(told.title.text),
-        published_ms=min(window.changed_ms, window.starts_ms),
+        published_ms=window.announced_ms,
         updated_ms=window.changed_ms,
         text=plain("\n".join([*cancelled, told.when, ", ".join(told.components)])),
         tags=("maintenance", window.phase.value, *window.components),
@@ -266,6 +266,7 @@ def _window(window: Maintenance, voices: Sequence[Voice]) -> Json:
         "id": window.id,
         "title": _text(window.title, voices),
         "phase": window.phase.value,
+        "announced": iso(window.announced_ms),
         "starts": iso(window.starts_ms),
         "ends": iso(window.ends_ms),
         "changed": iso(window.changed_ms),

@@ -341,14 +341,15 @@ class Maintenance:
     phase: Phase
     starts_ms: int
     ends_ms: int
-    changed_ms: int
+    announced_ms: int
+    changed_ms: int  # the last change of this announcement
     sequence: int
     components: tuple[str, ...]
     incident: str | None = None  # the incident that an overrun became
 
     def __post_init__(self) -> None:
         _check_id(self.id)
-        if self.starts_ms >= self.ends_ms or self.sequence < 0:
+        if self.starts_ms >= self.ends_ms or self.announced_ms > self.changed_ms or self.sequence < 0:
             raise InvariantBroken(f"maintenance {self.id}: it ends after it starts, and its changes are counted")
 
 

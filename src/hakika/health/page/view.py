@@ -113,6 +113,7 @@ class IncidentTold:
 class WindowTold:
     """A maintenance window in words."""
 
+    id: str
     title: Told
     when: str
     phase: str
@@ -171,7 +172,7 @@ def incident_told(incident: Incident, voice: Voice) -> IncidentTold:
     if incident.closed_ms is not None:
         lasted = voice.duration(max(0, incident.closed_ms - incident.started_ms) // 1000)
         closed = fill(labels.closed, closed=voice.time(incident.closed_ms), lasted=lasted)
-    found, published = voice.time(incident.detected_ms), voice.time(incident.published_ms)
+    found, published = voice.exact(incident.detected_ms), voice.exact(incident.published_ms)
     updates = _updates(incident, voice)
     left_out = len(incident.updates) - len(updates)
     return IncidentTold(
@@ -228,6 +229,7 @@ def window_told(window: Maintenance, voice: Voice) -> WindowTold:
     """A maintenance window in one language."""
     start, end = voice.time(window.starts_ms), voice.time(window.ends_ms)
     return WindowTold(
+        id=window.id,
         title=voice.told(window.title),
         when=fill(voice.words.forms.from_to, start=start, end=end),
         phase=voice.words.phases[window.phase],

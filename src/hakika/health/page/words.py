@@ -59,6 +59,7 @@ class Voice:
     language: Language
     zone: str
     model: StatusModel
+    days_told: bool = False  # the day in any case: what is kept by its readers has no "today"
 
     @property
     def words(self) -> Catalogue:
@@ -191,7 +192,8 @@ class Voice:
     def _timed(self, instant_ms: int, clock: str) -> str:
         local = self._local(instant_ms)
         text = f"{clock}{NBSP}{zone_name(local)}"
-        return text if local.date() == self.today() else self._with_day(local, text)
+        today = local.date() == self.today() and not self.days_told
+        return text if today else self._with_day(local, text)
 
     def _with_day(self, local: datetime, time: str) -> str:
         return fill(self.words.forms.time_with_day, time=time, day=self.day(local.date()))
