@@ -22,6 +22,7 @@ from hakika.health.page.words import local_time
 from hakika.store.durable import sync_folder
 
 CURRENT = "current"
+OPEN_FILES_MAX = 32
 KEEP = 3  # versions that stay, the live one among them
 READABLE_FILE = 0o644  # whatever the role's umask: a web server reads them
 READABLE_FOLDER = 0o755
@@ -52,11 +53,7 @@ class PublishFault(Exception):
         self.folder = folder
         self.live = live
         self.advice = _ADVICE.get(cause.errno or 0, "look at the folder and its disk")
-        state = (
-            "the new page is shown but may be lost if the power fails"
-            if live
-            else "the page from before is still shown"
-        )
+        state = "the new page is shown, and lost if the power fails now" if live else "the one before is still shown"
         super().__init__(f"status page in {folder}: {self.advice}; {state} ({cause})")
 
 
@@ -124,18 +121,16 @@ def _check(files: Mapping[str, bytes]) -> None:
 
 def _clear(folder: Path) -> None:
     """What a crash left behind: half-written versions and a link that was never renamed."""
-    for name in os.listdir(folder):
-        if name.endswith(_PART) and _VERSION.fullmatch(name.removesuffix(_PART)):
-            shutil.rmtree(folder / name)
+    for path in list(folder.iterdir()):
+        if path.name.endswith(_PART) and _VERSION.fullmatch(path.name.removesuffix(_PART)):
+            shutil.rmtree(path)
     (folder / _LINK_BESIDE).unlink(missing_ok=True)
 
 
 def _versions(folder: Path) -> list[tuple[int, str]]:
     """Whole versions with their numbers, oldest first."""
-    found = [
-        (int(match.group(1)), match.group(0)) for name in os.listdir(folder) if (match := _VERSION.fullmatch(name))
-    ]
-    return sorted(found)
+    matches = (_VERSION.fullmatch(path.name) for path in folder.iterdir())
+    return sorted((int(match.group(1)), match.group(0)) for match in matches if match)
 
 
 def _next_version(folder: Path, as_of_ms: int) -> str:
@@ -145,31 +140,39 @@ def _next_version(folder: Path, as_of_ms: int) -> str:
 
 
 def _write_all(part: Path, files: Mapping[str, bytes]) -> None:
-    """Write, then sync: the disk orders the writes of all files while the last are still being handed over."""
-    made = _make_folder(part)
+    """Every file in batches, written and then synced: so the disk works on one while the next is handed over."""
     folders = {part}
-    handles = []
-    try:
-        for name, content in files.items():
-            path = part / name
-            for parent in reversed(path.parents[: len(PurePosixPath(name).parents) - 1]):
-                if parent not in folders:
-                    folders.add(_make_folder(parent))
-            handles.append(_written(path, content))
-        for handle in handles:
-            os.fsync(handle)
-    finally:
-        for handle in handles:
-            os.close(handle)
+    _make_folder(part)
+    for batch in _batches(sorted(files)):
+        handles: list[int] = []
+        try:
+            for name in batch:
+                _make_parents(part, name, folders)
+                handles.append(_written(part / name, files[name]))
+            for handle in handles:
+                os.fsync(handle)
+        finally:
+            for handle in handles:
+                os.close(handle)
     for inner in sorted(folders, reverse=True):
         sync_folder(inner)
-    sync_folder(made.parent)
 
 
-def _make_folder(path: Path) -> Path:
+def _batches(names: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(names), OPEN_FILES_MAX):
+        yield names[start : start + OPEN_FILES_MAX]
+
+
+def _make_parents(part: Path, name: str, made: set[Path]) -> None:
+    for parent in reversed(PurePosixPath(name).parents):
+        if part / parent not in made:
+            _make_folder(part / parent)
+            made.add(part / parent)
+
+
+def _make_folder(path: Path) -> None:
     path.mkdir()
     path.chmod(READABLE_FOLDER)
-    return path
 
 
 def _written(path: Path, content: bytes) -> int:
