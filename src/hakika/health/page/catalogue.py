@@ -105,7 +105,6 @@ class Labels(_Words, frozen=True):
     title: str
     languages: str
     written: str
-    stale: str
     look_again: str
     since: str
     found: str

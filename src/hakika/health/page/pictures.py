@@ -7,14 +7,14 @@ incident is drawn twice, wide and narrow, because a wide one shrunk to a telepho
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby
 
 from markupsafe import Markup, escape
 
 from hakika.health.page.catalogue import Counted
-from hakika.health.page.headline import SEVERITY
+from hakika.health.page.headline import SEVERITY, worst
 from hakika.health.page.model import HISTORY_DAYS, Component, Day, Incident, SharePoint, State
 from hakika.health.page.uptime import added_up
 from hakika.health.page.words import Voice, fill
@@ -49,7 +49,12 @@ def ninety_days(component: Component, today: date) -> list[DayShown]:
     """The last 90 days, oldest first; days that the model leaves out are not known."""
     known = {day.day: day for day in component.history}
     days = [today - timedelta(days=back) for back in range(HISTORY_DAYS - 1, -1, -1)]
-    return [DayShown(day, told.worst if (told := known.get(day)) else State.UNKNOWN, told) for day in days]
+    shown = [DayShown(day, told.worst if (told := known.get(day)) else State.UNKNOWN, told) for day in days]
+    # Today is at least as bad as it is now, so that no bar contradicts the state above it.
+    shown[-1] = replace(
+        shown[-1], state=worst([shown[-1].state, component.state]) if shown[-1].told else component.state
+    )
+    return shown
 
 
 def day_bars(component: Component, voice: Voice, number: int) -> Markup:
@@ -75,9 +80,9 @@ def days_told(days: Sequence[DayShown], voice: Voice) -> str:
             told.append(fill(words.forms.named, name=words.states[state].word, value=days_counted))
     down = [day.told for day in days if day.told is not None and day.told.down]
     if down:
-        worst = max(down, key=lambda day: day.down)
-        minutes = voice.counted(Counted.MINUTES, worst.down)
-        told.append(fill(words.labels.worst_day, day=voice.day(worst.day), minutes=minutes))
+        longest = max(down, key=lambda day: day.down)
+        minutes = voice.counted(Counted.MINUTES, longest.down)
+        told.append(fill(words.labels.worst_day, day=voice.day(longest.day), minutes=minutes))
     return " ".join(told)
 
 
@@ -186,7 +191,8 @@ def _drawn(
         f'<text x="{min(left + 4, canvas.width - 90):.4g}" y="18">{escape(labels.share_band)}</text>'
         f'<path class="area" d="{_area(points, canvas)}"/><path class="line" d="{_line(points, canvas)}"/>'
         f'<path class="axis" d="M1 {floor}H{canvas.width - 1}M1 {top}H{canvas.width - 1}"/>'
-        f'<text x="{float(canvas.x(at)) + away:.4g}" y="{max(float(top) + 12, float(canvas.y(peak)) + 4):.4g}"'
+        f'<text x="{canvas.width - 1}" y="{float(top) - 4:.4g}" text-anchor="end">{escape(voice.share(1))}</text>'
+        f'<text x="{float(canvas.x(at)) + away:.4g}" y="{float(canvas.y(peak)) + (20 if peak > 0.5 else -8):.4g}"'
         f' text-anchor="{side}"><tspan class="b">{escape(voice.share(peak))}</tspan></text>'
         f'<text x="1" y="{canvas.height - 6}">{escape(voice.brief(points[0].at_ms))}</text>'
         f'<text x="{canvas.width - 1}" y="{canvas.height - 6}" text-anchor="end">'

@@ -10,7 +10,18 @@ from markupsafe import Markup
 
 from hakika.health.page.catalogue import Counted
 from hakika.health.page.headline import Headline, Overall, open_incidents
-from hakika.health.page.model import Component, Incident, Maintenance, Phase, Stage, State, StillWorks
+from hakika.health.page.model import (
+    Component,
+    Incident,
+    Maintenance,
+    News,
+    Phase,
+    Stage,
+    State,
+    StillWorks,
+    Template,
+    Update,
+)
 from hakika.health.page.pictures import day_bars, uptime_told
 from hakika.health.page.place import component_file, incident_file
 from hakika.health.page.words import Told, Voice, fill, parted
@@ -130,6 +141,8 @@ class Answer:
     icon: str
     sentence: str
     incident: IncidentTold | None
+    latest: UpdateTold | None  # what was said last, unless the answer says it already
+    window: WindowTold | None  # the work that is going on, when the answer is about it
 
 
 def row_of(component: Component, voice: Voice, number: int) -> Row:
@@ -155,7 +168,10 @@ def answer_of(headline: Headline, voice: Voice) -> Answer:
     words = voice.words.overall[headline.overall]
     tone, icon = OVERALL[headline.overall]
     incident = None if headline.incident is None else incident_told(headline.incident, voice)
-    return Answer(fill(words.word), tone, icon, fill(words.sentence), incident)
+    latest = None if headline.incident is None else _latest(headline.incident, voice)
+    running = [window for window in voice.model.maintenance if window.phase is Phase.RUNNING]
+    window = window_told(running[0], voice) if running and headline.overall is Overall.MAINTENANCE else None
+    return Answer(fill(words.word), tone, icon, fill(words.sentence), incident, latest, window)
 
 
 def others_open(headline: Headline, voice: Voice) -> list[IncidentTold]:
@@ -250,13 +266,25 @@ def _updates(incident: Incident, voice: Voice) -> tuple[UpdateTold, ...]:
     found: list[UpdateTold] = []
     room = UPDATES_CHARS_MAX
     for update in reversed(incident.updates):
-        stage = fill(voice.words.stages[update.stage])
-        told = UpdateTold(voice.time(update.at_ms), update.at_ms, stage, voice.told(update.text))
+        told = _update(update, voice)
         room -= UPDATE_CHARS + len(told.text.text)
         if found and room < 0:
             break
         found.append(told)
     return tuple(found)
+
+
+def _update(update: Update, voice: Voice) -> UpdateTold:
+    stage = fill(voice.words.stages[update.stage])
+    return UpdateTold(voice.time(update.at_ms), update.at_ms, stage, voice.told(update.text))
+
+
+def _latest(incident: Incident, voice: Voice) -> UpdateTold | None:
+    """The last update that says more than the money's own lines."""
+    for update in reversed(incident.updates):
+        if not (isinstance(update.text, Template) and update.text.key in (News.HELD, News.NEW_PROMISE)):
+            return _update(update, voice)
+    return None
 
 
 def _look(incident: Incident) -> tuple[str, str]:

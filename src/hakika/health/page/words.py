@@ -117,8 +117,9 @@ class Voice:
         return _number(Decimal(value), "#,##0", self.language)
 
     def percent(self, value: Decimal) -> str:
-        """A share in per cent with as many decimals as it has, trailing zeros of a whole number dropped."""
-        pattern = "#,##0" if value == value.to_integral_value() else "#,##0.##"
+        """A share in per cent with the decimals that it has, none when they are all zero."""
+        decimals = max(0, -int(value.as_tuple().exponent))
+        pattern = "#,##0" if value == value.to_integral_value() else "#,##0." + "0" * decimals
         return fill(self.words.forms.percent, number=_number(value, pattern, self.language)).replace(" ", NBSP)
 
     def share(self, value: float) -> str:
