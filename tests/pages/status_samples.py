@@ -134,6 +134,14 @@ def ramp(from_ms: int, to_ms: int, *, broken_ms: int, share: float) -> tuple[Sha
     return tuple(points)
 
 
+def worse_today(component: Component, state: State, since_ms: int) -> tuple[Day, ...]:
+    """The component's days, today as bad as its state since then makes it."""
+    *before, today = component.history
+    bad = min(today.measured, (at(14, 2) - max(since_ms, MIDNIGHT_MS)) // 60_000)
+    down = bad if state is State.UNAVAILABLE else 0
+    return (*before, Day(today.day, state, today.measured, today.measured - bad, down))
+
+
 def changed(states: dict[str, State], since_ms: int, delay_s: int | None = None) -> tuple[Component, ...]:
     """The components with some states changed."""
     return tuple(
@@ -142,6 +150,7 @@ def changed(states: dict[str, State], since_ms: int, delay_s: int | None = None)
             state=states.get(one.id, one.state),
             since_ms=since_ms if one.id in states else one.since_ms,
             delay_s=delay_s if states.get(one.id) is State.DEGRADED else None,
+            history=worse_today(one, states[one.id], since_ms) if one.id in states else one.history,
         )
         for one in COMPONENTS
     )
