@@ -39,7 +39,7 @@ from hakika.health.page.place import (
 )
 from hakika.health.page.uptime import DOWN_AFTER_REQUESTS, FAILED_SHARE_MAX, REPLY_WITHIN_S, added_up
 from hakika.health.page.view import incident_told, window_told
-from hakika.health.page.words import Voice, fill, iso, paragraphs, plain
+from hakika.health.page.words import Voice, clean, fill, iso, paragraphs, plain
 
 ATOM_SPACE = "http://www.w3.org/2005/Atom"
 JSON_FEED_VERSION = "https://jsonfeed.org/version/1.1"
@@ -284,7 +284,8 @@ def _text(text: Template | OperatorWords, voices: Sequence[Voice]) -> Json:
     """A template with what it says in each language, or the operator's words in those that there are."""
     if isinstance(text, Template):
         said = {voice.language.value: plain(voice.told(text).text) for voice in voices}
-        return {"template": text.key.value, "args": dict(text.args), "text": said}
+        args = {name: clean(value) if isinstance(value, str) else value for name, value in text.args.items()}
+        return {"template": text.key.value, "args": args, "text": said}
     written = {language.value: "\n".join(paragraphs(words)) for language, words in text.by_language.items()}
     return {"template": None, "args": {}, "text": written}
 

@@ -193,7 +193,7 @@ def incident_told(incident: Incident, voice: Voice) -> IncidentTold:
     left_out = len(incident.updates) - len(updates)
     return IncidentTold(
         link=incident_file(incident.id),
-        title=voice.told(incident.title),
+        title=voice.title(incident.title),
         stage=fill(voice.words.stages[incident.stage]),
         tone=tone,
         icon=icon,
@@ -246,7 +246,7 @@ def window_told(window: Maintenance, voice: Voice) -> WindowTold:
     start, end = voice.time(window.starts_ms), voice.time(window.ends_ms)
     return WindowTold(
         id=window.id,
-        title=voice.told(window.title),
+        title=voice.title(window.title),
         when=fill(voice.words.forms.from_to, start=start, end=end),
         phase=voice.words.phases[window.phase],
         components=tuple(voice.component(voice.model.component(id_)) for id_ in window.components),

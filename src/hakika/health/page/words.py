@@ -7,7 +7,7 @@ turn the text around them and are bounded. Results carry non-breaking spaces for
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from functools import cache
@@ -31,6 +31,7 @@ from hakika.health.page.model import (
 )
 
 NAME_CHARS_MAX = 60
+TITLE_CHARS_MAX = 120
 WORDS_CHARS_MAX = 600
 PARAGRAPHS_MAX = 6
 DEFAULT_ZONE = "Africa/Nairobi"
@@ -168,6 +169,11 @@ class Voice:
             if written.get(language):
                 return Told(written[language], None if language is self.language else language, True)
         return Told((), None, True)
+
+    def title(self, text: Template | OperatorWords) -> Told:
+        """The same as a heading: one line, shorter than a paragraph."""
+        told = self.told(text)
+        return replace(told, paragraphs=(clean(told.text, TITLE_CHARS_MAX),)) if told.by_operator else told
 
     def _filled(self, text: Template) -> str:
         values = {bare(name): self._value(name, value) for name, value in text.args.items()}
