@@ -5,6 +5,7 @@ import hashlib
 import re
 from dataclasses import replace
 from datetime import timedelta
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -85,6 +86,43 @@ def test_budgets_structure_and_words(name: str, path: str) -> None:
     for word in (*BANNED, "{", "}", "none", "undefined"):
         assert word not in text
     assert re.search(r"\b\d\d:\d\d:\d\d eat\b", text)
+
+
+VOID = {"meta", "link", "input", "br", "path", "circle", "rect", "use"}
+SELF_CLOSED = {"path", "circle", "rect", "use"}
+
+
+class Balance(HTMLParser):
+    """Complains about an element that is not closed where it should be, and about an attribute given twice."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), (tag, names)
+        assert tag not in SELF_CLOSED, f"{tag} is not closed"
+        if tag == "p":
+            assert "p" not in self.open, "a paragraph in a paragraph"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in SELF_CLOSED, tag
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, self.getpos()
+
+
+def test_html_is_well_formed() -> None:
+    for built in BUILT.values():
+        for path, body in built.items():
+            balance = Balance()
+            balance.feed(body.decode())
+            balance.close()
+            assert balance.open == [], path
+            assert body.startswith(b"<!doctype html>\n<html lang=")
 
 
 @pytest.mark.parametrize("name", list(BUILT))
