@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -209,6 +210,55 @@ def test_only_one_publishes_at_a_time(tmp_path: Path) -> None:
             publish(tmp_path, NEW, as_of_ms=NOW_MS)
         other.communicate(timeout=30)
     publish(tmp_path, NEW, as_of_ms=NOW_MS)
+
+
+def test_readers_meet_old_or_new_while_it_is_published_over_and_over(tmp_path: Path) -> None:
+    publish(tmp_path, OLD, as_of_ms=NOW_MS)
+    done = threading.Event()
+
+    def writer() -> None:
+        for number in range(200):
+            publish(tmp_path, (NEW, OLD)[number % 2], as_of_ms=NOW_MS)
+        done.set()
+
+    thread = threading.Thread(target=writer)
+    thread.start()
+    met = set()
+    while not done.is_set():
+        met.add((tmp_path / "current" / "en" / "index.html").read_bytes())
+    thread.join(timeout=60)
+    assert met == {OLD["en/index.html"], NEW["en/index.html"]}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 kB in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, timeout=30, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], timeout=30, check=False)
+
+
+@pytest.mark.needs_root
+def test_a_disk_that_is_really_full_keeps_the_page_and_gets_its_space_back(small_disk: Path) -> None:
+    publish(small_disk, OLD, as_of_ms=NOW_MS)
+    big = {f"en/{number}.html": b"x" * 40_000 for number in range(10)}
+    for _ in range(3):
+        with pytest.raises(PublishFault, match="the disk is full: free space there; the one before is still shown"):
+            publish(small_disk, big, as_of_ms=NOW_MS)
+        assert shown(small_disk) == OLD
+    assert not list(small_disk.glob("*.part"))
+    publish(small_disk, NEW, as_of_ms=NOW_MS)
+    assert shown(small_disk) == NEW
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], timeout=30, check=True)
+    with pytest.raises(PublishFault, match="read-only"):
+        publish(small_disk, OLD, as_of_ms=NOW_MS)
+    assert shown(small_disk) == NEW
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a//b", ".hidden", "a/../b", "", "a\\b", "a b", "a/.lock", "a\n"])

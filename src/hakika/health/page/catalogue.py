@@ -111,7 +111,6 @@ class Labels(_Words, frozen=True):
     closed: str
     promise: str
     promises_kept: str
-    money: str
     still_works: str
     more: str
     back: str
@@ -130,7 +129,6 @@ class Labels(_Words, frozen=True):
     good: str
     measured: str
     down: str
-    part: str
     rule: str
     incidents_open: str
     incidents_other: str

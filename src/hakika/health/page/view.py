@@ -55,6 +55,7 @@ OVERALL = {
     Overall.ALL_WELL: ("completed", "ok"),
 }
 Parted = tuple[str, str, str]
+_SAID_ALREADY = (News.HELD, News.NEW_PROMISE, News.BANKS_TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,9 +281,9 @@ def _update(update: Update, voice: Voice) -> UpdateTold:
 
 
 def _latest(incident: Incident, voice: Voice) -> UpdateTold | None:
-    """The last update that says more than the money's own lines."""
+    """The last update that says more than the money's own lines, to a customer."""
     for update in reversed(incident.updates):
-        if not (isinstance(update.text, Template) and update.text.key in (News.HELD, News.NEW_PROMISE)):
+        if not (isinstance(update.text, Template) and update.text.key in _SAID_ALREADY):
             return _update(update, voice)
     return None
 

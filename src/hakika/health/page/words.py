@@ -118,9 +118,9 @@ class Voice:
         return _number(Decimal(value), "#,##0", self.language)
 
     def percent(self, value: Decimal) -> str:
-        """A share in per cent with the decimals that it has, none when they are all zero."""
-        decimals = max(0, -int(value.as_tuple().exponent))
-        pattern = "#,##0" if value == value.to_integral_value() else "#,##0." + "0" * decimals
+        """A share in per cent with the decimals that it has; nothing and all need none."""
+        decimals = 0 if value in (0, 100) else max(0, -int(value.as_tuple().exponent))
+        pattern = "#,##0." + "0" * decimals if decimals else "#,##0"
         return fill(self.words.forms.percent, number=_number(value, pattern, self.language)).replace(" ", NBSP)
 
     def share(self, value: float) -> str:
