@@ -126,6 +126,12 @@ class Incident:
         return len(self.events)
 
     @property
+    def ended(self) -> tuple[int, int]:
+        """How many transfers arrived and came back while it lasted, as its last end has them."""
+        ends = [one.event for one in self.events if isinstance(one.event, Closed)]
+        return (ends[-1].arrived, ends[-1].returned) if ends else (0, 0)
+
+    @property
     def own_close(self) -> bool:
         """It may be closed by measurement alone; what only an operator saw waits for the operator's word."""
         return self.measured or self.said_ms is not None

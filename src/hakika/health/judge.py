@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import psycopg
 
 from hakika import clock
-from hakika.domain.reasons import Reason
 from hakika.health import assessment as plain
 from hakika.health.assessment import Assessment
 from hakika.health.crash_points import CrashPoint, no_crash
@@ -43,7 +42,6 @@ LATE_MS = 3_600_000  # evidence that arrives later than this is not judged any m
 PROBES_LATE_MS = 600_000  # a vantage's results are taken until they are this old
 REPORT_WIDTH_MS = 30_000
 DAYS = "days"  # among the states of the detectors
-RETURNED = frozenset(reason.value for reason in Reason)  # failures under a reason of ours are returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +260,8 @@ async def _with_totals(conn: Connection, act: Act, known: Sequence[Incident]) ->
         return act
     corridors = [one for one in incident.components if one.startswith("corridor:")]
     found = await evidence.ended_between(conn, corridors, incident.start_ms, act.recorded.at_ms)
-    returned = found.own_errors + sum(count for reason, count in found.failed.items() if reason in RETURNED)
-    arrived = max(0, found.ended - found.own_errors - sum(found.failed.values()))
-    return replace(act, recorded=replace(act.recorded, event=replace(event, arrived=arrived, returned=returned)))
+    event = replace(event, arrived=found.arrived, returned=found.returned)
+    return replace(act, recorded=replace(act.recorded, event=event))
 
 
 def _after(known: Sequence[Incident], due: Sequence[Act]) -> list[Incident]:

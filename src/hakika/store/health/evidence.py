@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
+from hakika.domain.reasons import Reason
+
 Connection = AsyncConnection[Any]
 ROWS_MAX = 50_000
+RETURNED = frozenset(reason.value for reason in Reason)
 
 
 class SignalRow(NamedTuple):
@@ -72,6 +75,16 @@ class Ended(NamedTuple):
     own_errors: int
     failed: dict[str, int]
 
+    @property
+    def returned(self) -> int:
+        """Outcomes under a reason of ours: the money went back."""
+        return self.own_errors + sum(count for reason, count in self.failed.items() if reason in RETURNED)
+
+    @property
+    def arrived(self) -> int:
+        """Outcomes that were neither a customer's error nor a failure."""
+        return max(0, self.ended - self.own_errors - sum(self.failed.values()))
+
 
 _SIGNALS = """
 SELECT s.series, s.source, s.at_ms, s.width_ms, s.arrived, s.ended, s.failed, s.own_errors, s.open_count, s.oldest_ms
@@ -113,6 +126,10 @@ FROM signal_interval s WHERE s.series = ANY(%s) AND s.at_ms >= %s AND s.at_ms < 
 _PEAK = """
 SELECT coalesce(max(together), 0)::bigint FROM (SELECT sum(open_count) AS together FROM signal_interval
     WHERE series = ANY(%s) AND at_ms >= %s AND at_ms < %s GROUP BY at_ms / 5000) AS moments
+"""
+_LATE = """
+SELECT coalesce(max(together), 0)::bigint FROM (SELECT sum(open_count) AS together FROM signal_interval
+    WHERE series = ANY(%s) AND at_ms >= %s AND at_ms < %s AND oldest_ms > %s GROUP BY at_ms / 5000) AS moments
 """
 _REFUSED = "SELECT kind, hour_ms, count FROM refused_input WHERE hour_ms >= %s ORDER BY hour_ms DESC, kind LIMIT 200"
 
@@ -169,6 +186,12 @@ async def share_by_minute(
 async def peak_open(conn: Connection, series: Sequence[str], from_ms: int, to_ms: int) -> int:
     """The most transfers that were pending at once."""
     (row,) = await _rows(conn, _PEAK, (list(series), from_ms, to_ms))
+    return int(row[0])
+
+
+async def overdue(conn: Connection, series: Sequence[str], from_ms: int, to_ms: int, older_ms: int) -> int:
+    """The most transfers pending in a corridor whose oldest was older than this; 0 when none ever was."""
+    (row,) = await _rows(conn, _LATE, (list(series), from_ms, to_ms, older_ms))
     return int(row[0])
 
 

@@ -123,7 +123,7 @@ CREATE TABLE incident_event (
 );
 COMMENT ON TABLE incident_event IS 'What happened to an incident, in order, by rule or by an operator; the present state is folded from it.';
 COMMENT ON COLUMN incident_event.actor IS '`rule`, or the operator''s name.';
-CREATE INDEX incident_event_closed ON incident_event (at_ms) WHERE kind = 'closed';
+CREATE INDEX incident_event_time ON incident_event (at_ms);
 COMMENT ON COLUMN incident_event.act IS 'The form that an operator sent, so that one sent twice counts once; NULL for rules.';
 
 CREATE TABLE open_cause (
@@ -148,7 +148,8 @@ CREATE TABLE publication (
     seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at_ms    bigint NOT NULL,
     content_sha256 bytea NOT NULL CHECK (octet_length(content_sha256) = 32),
-    incidents jsonb NOT NULL
+    incidents jsonb NOT NULL,
+    UNIQUE (at_ms, content_sha256)
 );
 COMMENT ON TABLE publication IS 'Every version of the status page that was swapped in, and which event of each incident it shows.';
 
