@@ -27,7 +27,7 @@ from hakika.health.incident import Incident
 from hakika.health.naming import Named
 from hakika.health.page.model import HISTORY_DAYS
 from hakika.health.page.place import PageSettings
-from hakika.health.page.publisher import Published, PublishFault, publish
+from hakika.health.page.publisher import PublishFault, publish
 from hakika.health.page.site import site
 from hakika.health.records import Connection, incidents_of, windows_of
 from hakika.health.shown import Shown, shown
@@ -174,33 +174,32 @@ class Publishing:
             read.caught,
             read.shares,
         )
+        files, digest = await asyncio.to_thread(self._rendered, known)
         self._crash("before_publish")
         try:
-            digest, _ = await asyncio.to_thread(self._write, known)
+            await asyncio.to_thread(publish, self._folder, files, as_of_ms=now_ms)
         except PublishFault as fault:
             self._refused(fault, now_ms)
             if not fault.live:
                 return False
-            digest = b""
         else:
             if self.trouble is not None:
                 log.warning("the status page is being written again")
             self.trouble = None
         self.published_ms = now_ms
         self._crash("after_publish")
-        await self._record(now_ms, digest or hashlib.sha256(b"").digest(), read.incidents)
+        await self._record(now_ms, digest, read.incidents)
         self._crash("after_publication")
         return self.trouble is None
 
-    def _write(self, known: Known) -> tuple[bytes, Published]:
-        """Render and swap in; blocks."""
+    def _rendered(self, known: Known) -> tuple[dict[str, bytes], bytes]:
+        """Every file, and the SHA-256 over all of them; takes long enough to want a thread."""
         promise_ms = self._policy.promise_ms
-        model = status_model(known, self._names, operator=self._operator, promise_ms=promise_ms)
-        files = site(model, self._settings)
+        files = site(status_model(known, self._names, operator=self._operator, promise_ms=promise_ms), self._settings)
         digest = hashlib.sha256()
         for name in sorted(files):
             digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
-        return digest.digest(), publish(self._folder, files, as_of_ms=known.at_ms)
+        return files, digest.digest()
 
     def _refused(self, fault: PublishFault, now_ms: int) -> None:
         cause = fault.__cause__
