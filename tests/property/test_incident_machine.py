@@ -85,7 +85,7 @@ def assessed(drawn: Broken, at_ms: int) -> Assessment:
             bad,
             at_ms - 20_000 if bad else None,
             conditions=unmet if bad else conditions,
-            figures=Figures(100, 60 if bad else 0, open_count=40 if bad else 1),
+            figures=Figures(100, 60 if bad else 0, open_count=40 if bad else 1, failed_percent=60 if bad else 0),
         )
     return Assessment(at_ms, readings, found(drawn.components, drawn.certain, at_ms - 20_000))
 

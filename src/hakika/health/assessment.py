@@ -32,11 +32,7 @@ class Figures:
     vantages: int = 0
     reports: int = 0
     silent_s: int = 0  # since when nothing came, 0 where it does not count
-
-    @property
-    def failed_percent(self) -> int:
-        """Of the transfers that ended in the last minute, rounded down."""
-        return 100 * self.failed // self.ended if self.ended else 0
+    failed_percent: int = 0  # of what ended since it broke, at most in the last minute; rounded down
 
 
 @dataclass(frozen=True, slots=True)

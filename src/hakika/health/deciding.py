@@ -15,7 +15,7 @@ from uuid import UUID
 from hakika.domain.deadlines import HOUSE_4H
 from hakika.domain.ids import derived
 from hakika.domain.reasons import InvariantBroken
-from hakika.health.assessment import Assessment, Found, proper
+from hakika.health.assessment import AGGREGATES, Assessment, Found, proper
 from hakika.health.incident import Incident, Recorded, Refusal, Stage, closable, decide
 from hakika.health.incident_events import (
     Closed,
@@ -136,6 +136,8 @@ def continues(incident: Incident, cause: Found) -> bool:
 
 def _follow(book: _Book, cause: Found, windows: Sequence[Window]) -> UUID | None:
     """The incident that the cause belongs to after this tick; None where it opens none."""
+    if _is_effect(cause, book):
+        return None
     matches = [one for one in book.incidents.values() if continues(one, cause)]
     open_ones = sorted((one for one in matches if one.open), key=lambda one: (one.detected_ms, one.id))
     if open_ones:
@@ -162,6 +164,17 @@ def _follow(book: _Book, cause: Found, windows: Sequence[Window]) -> UUID | None
     id_ = new_id(cause.key, book.seen.at_ms)
     book.put(id_, Opened(cause.key, components, cause.start_ms, worst, _evidence(book.seen, components)))
     return id_
+
+
+def _is_effect(cause: Found, book: _Book) -> bool:
+    """A product or a role alone, where an incident of what it gathers is open or just over: slower to let go."""
+    alone = proper(cause.components) == frozenset(cause.components) and cause.key.startswith(AGGREGATES)
+    return alone and any(
+        set(cause.components) <= set(one.components)
+        and one.cause != cause.key
+        and (one.open or _may_relapse(one, book))
+        for one in book.incidents.values()
+    )
 
 
 def _may_relapse(incident: Incident, book: _Book) -> bool:

@@ -74,7 +74,8 @@ class Watch(Protocol):
         """What `unsaved` gave is committed."""
 
 
-WakeUp = Callable[[Sequence[StateRow]], Watch]
+Recently = tuple[Sequence[SignalRow], Sequence[ProbeRow]]
+WakeUp = Callable[[Sequence[StateRow], Recently], Watch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +176,19 @@ class Judge:
     async def _awake(self, now_ms: int) -> None:
         """Detectors as the last committed tick left them."""
 
-        async def load(conn: Connection) -> tuple[list[StateRow], judging.Standing | None, Any]:
+        async def load(conn: Connection) -> tuple[list[StateRow], judging.Standing | None, Any, Recently]:
             async with conn.transaction():
-                return await judging.load(conn), await judging.standing(conn), await judging.last_judged(conn)
+                await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                from_ms = now_ms - LATE_MS
+                signals = await evidence.signals(conn, {}, floor_ms=from_ms, upto_ms=now_ms)
+                recently = signals, await evidence.probes(conn, after_ms=from_ms, upto_ms=now_ms)
+                states = await judging.load(conn)
+                return states, await judging.standing(conn), await judging.last_judged(conn), recently
 
-        states, standing, judged = await self._lanes.run(load, deadline_s=READ_S)
+        states, standing, judged, recently = await self._lanes.run(load, deadline_s=READ_S)
         days = next((row.state for row in states if row.series == DAYS), None)
         self._days = Days(self._zone, days)
-        self._watch = self._wake_up([row for row in states if row.series != DAYS])
+        self._watch = self._wake_up([row for row in states if row.series != DAYS], recently)
         self._previous_ms = standing.tick_ms if standing else None
         self._held = _core_of(plain.from_body(judged[1])) if judged else None
 

@@ -191,7 +191,7 @@ BEGIN
     RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HK001';
 END $$;
 
-CREATE FUNCTION incident_event_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+CREATE FUNCTION incident_event_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 DECLARE
     last text;
 BEGIN
@@ -256,7 +256,7 @@ GRANT DELETE ON signal_interval, silence, probe_result, report, refused_input TO
 GRANT UPDATE (count) ON refused_input TO hakika_health_app;
 GRANT UPDATE (state, upto_ms) ON detector_state TO hakika_health_app;
 GRANT INSERT, UPDATE (worst, measured, good, down) ON component_day TO hakika_health_app;
-REVOKE EXECUTE ON FUNCTION keep_open_cause() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION incident_event_guard(), keep_open_cause() FROM PUBLIC;
 GRANT UPDATE (cancelled_ms) ON maintenance TO hakika_health_app;
 GRANT INSERT ON statement_number, statement TO hakika_health_app;
 GRANT UPDATE (seq) ON statement_number TO hakika_health_app;
