@@ -123,6 +123,8 @@ class GatewayRole:
     def routes(self) -> list[Route]:
         """Every route of the gateway; all others are refused by the door."""
         refused = Limiter(rate_per_s=20.0, burst=100.0, clients_max=10_000)
+        rate_per_s = self._settings.bank_rate_per_s
+        paces = Limiter(rate_per_s=rate_per_s, burst=max(1.0, 2 * rate_per_s), clients_max=10_000)
         channel = BankChannel(
             banks=self.banks,
             intake=self.intake,
@@ -135,6 +137,7 @@ class GatewayRole:
             ),
             signer=self._signer,
             allow=lambda client: refused.take(client, clock.monotonic_s()),
+            pace=lambda bank: paces.take(bank, clock.monotonic_s()),
         )
         return [
             *channel.routes(),

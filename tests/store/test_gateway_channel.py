@@ -36,6 +36,7 @@ class Door:
 
     gateway: Gateway
     channel: BankChannel
+    waits: dict[str, float]  # by bank, how long it must wait
 
     async def send(self, body: bytes, *, kid: str = "bank-a-1") -> Response:
         """A signed message and its answer."""
@@ -58,11 +59,12 @@ async def door(gateway_database: RoleAccess) -> AsyncIterator[Door]:
         banks = Banks(gateway.lanes)
         await banks.refresh()
         quotes = Quotes(gateway.lanes, scale=1.0, corridor=lambda bank: (True, True), ask_name=_no_name)
+        waits: dict[str, float] = {}
         channel = BankChannel(
             banks=banks, intake=gateway.intake, acts=gateway.acts, quotes=quotes, signer=SIGNER,
-            allow=lambda client: 0.0,
+            allow=lambda client: 0.0, pace=lambda bank: waits.get(bank, 0.0),
         )  # fmt: skip
-        yield Door(gateway, channel)
+        yield Door(gateway, channel, waits)
 
 
 def body_of(*transfers: CreditTransfer, msg_id: str | None = None) -> bytes:
@@ -214,3 +216,16 @@ async def test_a_currency_that_is_not_served_is_refused_and_stored(door: Door) -
     door.gateway.intake._currencies = frozenset({"KES", "UGX"})  # served from today on: the id stays dead
     late = await door.send(body_of(other))
     assert late.status == 202 and b"<TxSts>RJCT</TxSts>" in late.body
+
+
+async def test_a_bank_that_sends_too_fast_is_told_when(door: Door) -> None:
+    """Nothing is decided and nothing written; the same bytes are taken afterwards. Other banks go on."""
+    body = body_of(credit())
+    door.waits["bank-a"] = 1.2
+    refused = await door.send(body)
+    without_status(refused, 429)
+    assert dict(refused.headers)["retry-after"] == "2"
+    assert await door.transfers() == 0
+    assert (await door.send(body_of(credit(debtor_agent="bank-b")), kid="bank-b-1")).status == 202
+    door.waits.clear()
+    assert (await door.send(body)).status == 202

@@ -57,14 +57,16 @@ class BankChannel:
         quotes: Quotes,
         signer: Signer,
         allow: Callable[[str], float],
+        pace: Callable[[str], float],
     ) -> None:
-        """`allow(client)` gives 0.0, or how many seconds an address with too many bad signatures must wait."""
+        """Each gives 0.0 or seconds to wait: `allow` an address with bad signatures, `pace` a bank that sends."""
         self._banks = banks
         self._intake = intake
         self._acts = acts
         self._quotes = quotes
         self._signer = signer
         self._allow = allow
+        self._pace = pace
 
     def routes(self) -> list[Route]:
         """The two routes of a bank."""
@@ -88,8 +90,13 @@ class BankChannel:
                 if wait_s > 0:
                     return self._reject(429, "too_many_refused", None, "too many refused signatures", retry_s=wait_s)
                 return self._reject(401, refused.code, "X-JWS-Signature", refused.rule)
+            bank = self._banks.owner(verified.kid)
+            wait_s = self._pace(bank.id)
+            if wait_s > 0:
+                rule = "more messages a second than were agreed; nothing is decided; send the same bytes again"
+                return self._reject(429, "too_fast", None, rule, retry_s=wait_s)
             try:
-                return await handle(request, self._banks.owner(verified.kid))
+                return await handle(request, bank)
             except (Busy, StoreFault) as fault:
                 rule = "the message was not answered; nothing is decided; send the same bytes again"
                 return self._reject(503, "busy", None, f"{rule} ({type(fault).__name__})", retry_s=1)
