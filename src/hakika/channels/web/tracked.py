@@ -1,7 +1,8 @@
 """From the gateway's rows to what a tracking page may say: one stage for each set of facts.
 
 While an attempt is open the page never names a holder; for the first seconds it says "being credited", after
-that "may already be there, being established". Names and numbers are masked here and leave whole nowhere.
+that "may already be there, being established", which is also what it says of a transfer older than a restore.
+Names and numbers are masked here and leave whole nowhere.
 """
 
 from collections.abc import Awaitable, Callable
@@ -55,6 +56,8 @@ def view_of(reference: bytes, found: Tracked) -> TrackingView | None:
 
 def _stage(row: TrackedRow, now_ms: int) -> Stage:
     match row.status:
+        case "RECEIVED" if row.burn_first:
+            return Stage.PAST_DEADLINE_IN_DOUBT if now_ms > row.deadline_ms else Stage.IN_DOUBT
         case "RECEIVED":
             return Stage.HELD
         case "IN_FLIGHT":
