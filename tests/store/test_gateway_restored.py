@@ -116,7 +116,7 @@ async def live(gateway: Gateway, core: OddCore, transfer: CreditTransfer, key: U
 
 
 async def two_lives(copy: Gateway, lost: Gateway, core: OddCore, names: list[str]) -> dict[UUID, str]:
-    """Every named life in both databases; (UETR of each, its name)."""
+    """Every named life in both databases; its name by its UETR."""
     found = {}
     for name in names:
         before, after, _ = LIVES[name]
@@ -152,8 +152,10 @@ async def test_every_life_ends_as_it_had_to(copy: Gateway, lost: Gateway) -> Non
     assert await copy.rows("SELECT kind FROM outbox WHERE kind = 'resolution'") == [("resolution",)]
     for name in ("credited", "credited in the second attempt"):
         (uetr,) = (one for one, life in lives.items() if life == name)
-        fee = await copy.rows("SELECT count(*) FROM attempt a JOIN transfer t ON t.id = transfer WHERE uetr = %s", uetr)
-        assert fee == [(1 if name == "credited" else 2,)]
+        attempts = await copy.rows(
+            "SELECT count(*) FROM attempt a JOIN transfer t ON t.id = transfer WHERE uetr = %s", uetr
+        )
+        assert attempts == [(1 if name == "credited" else 2,)]
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -415,7 +415,8 @@ def test_position_short_waits_and_a_recall_ends_the_wait() -> None:
 
 def waits(event: Callable[[int, int], Event]) -> list[int]:
     """How long a transfer is held after each of its attempts, all of which end by `event(number, now_ms)`."""
-    transfer, now_ms, found = Transfer(held.id, Deadlines(10**9, 10**9 + 1, 10**9 + 2)), 0, []
+    transfer, now_ms = Transfer(held.id, Deadlines(10**9, 10**9 + 1, 10**9 + 2)), 0
+    found: list[int] = []
     while len(found) < rules.ATTEMPTS_MAX:
         transfer = decide(transfer, claimed(now_ms)).transfer
         transfer = decide(transfer, event(len(transfer.attempts), now_ms)).transfer

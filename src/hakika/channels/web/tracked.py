@@ -44,7 +44,7 @@ def view_of(reference: bytes, found: Tracked) -> TrackingView | None:
         creditor_name_masked=mask_name(row.creditor_name or ""),
         creditor_msisdn_masked=mask_msisdn(row.creditor_msisdn),
         received_ms=row.received_ms,
-        sent_ms=row.open_since_ms,
+        sent_ms=_sent_ms(row),
         ended_ms=row.status_ms if row.status in ("COMPLETED", "RETURNED") else None,
         deadline_ms=row.deadline_ms,
         acknowledged_ms=row.acknowledged_ms,
@@ -52,6 +52,12 @@ def view_of(reference: bytes, found: Tracked) -> TrackingView | None:
         reason=Reason(row.reason) if row.reason and row.status == "RETURNED" else None,
         position_short=row.position_short,
     )
+
+
+def _sent_ms(row: TrackedRow) -> int | None:
+    """When it was sent to the wallet; older than a restore it may have been at any time since it was received."""
+    lost = row.burn_first and row.status in ("RECEIVED", "IN_FLIGHT")
+    return row.open_since_ms or (row.received_ms if lost else None)
 
 
 def _stage(row: TrackedRow, now_ms: int) -> Stage:
