@@ -166,7 +166,7 @@ class ScriptedGateway:
         """Put back to a copy of before: not a message is known any more."""
         self.forgot = True
         for known in (self.custody, self.answers, self.final, self.acknowledged):
-            known.clear()  # type: ignore[attr-defined]
+            known.clear()
 
     async def _on_instruction(self, message: CreditTransferMessage, body: bytes) -> Response | Silence:
         assert self.bodies.setdefault(message.msg_id, body) == body, "a resend is the same bytes"

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from hakika.domain.reasons import InvariantBroken
-from hakika.domain.transfer import FOR_PEOPLE_MS
+from hakika.domain.transfer import ATTEMPTS_MAX, FOR_PEOPLE_MS
 from hakika.store.gateway.queues import BurnDue, OpenAttempt
 
 Connection = AsyncConnection[Any]
@@ -33,7 +33,8 @@ WHERE t.status IN ('RECEIVED', 'IN_FLIGHT') AND (%(after)s::uuid IS NULL OR t.id
 ORDER BY t.id LIMIT %(limit)s
 """
 _RETURNED = """
-SELECT t.id, t.bank, t.uetr, greatest(1, (SELECT coalesce(max(a.number), 0) FROM attempt a WHERE a.transfer = t.id))
+SELECT t.id, t.bank, t.uetr, CASE WHEN t.burn_first THEN %(all)s ELSE greatest(1,
+    (SELECT coalesce(max(a.number), 0) FROM attempt a WHERE a.transfer = t.id)) END
 FROM transfer t WHERE t.status = 'RETURNED' AND t.valid_until_ms > %(valid_after)s
     AND (%(after)s::uuid IS NULL OR t.id > %(after)s)
 ORDER BY t.id LIMIT %(limit)s
@@ -76,7 +77,9 @@ async def returned_still_valid(
     conn: Connection, *, after: UUID | None, limit: int, valid_after_ms: int
 ) -> list[BurnDue]:
     """Transfers that went back and whose instruction the core would still take by its clock."""
-    cursor = await conn.execute(_RETURNED, {"after": after, "limit": limit, "valid_after": valid_after_ms})
+    cursor = await conn.execute(
+        _RETURNED, {"after": after, "limit": limit, "valid_after": valid_after_ms, "all": ATTEMPTS_MAX}
+    )
     return [BurnDue(*r) for r in await cursor.fetchall()]
 
 
