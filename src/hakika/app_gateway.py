@@ -27,7 +27,7 @@ from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.gateway.acts import Acts
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import REFRESH_S, Banks
-from hakika.services.gateway.intake import Intake
+from hakika.services.gateway.intake import BANK_CLOCK_MS, Intake
 from hakika.services.gateway.quotes import Quotes
 from hakika.services.gateway.tracking import Tracking
 from hakika.services.gateway.transfers import Desk
@@ -170,8 +170,11 @@ class GatewayRole:
             courier.wake.set()
 
     def _corridor(self, bank: str) -> tuple[bool, bool]:
+        """(fresh transfers of this bank flow now, at full speed), for its quotes."""
         breaker = self.link.breaker
         flows = breaker.sendable(clock.monotonic_s()) and bank not in self.link.short_banks()
+        if self._restored_ms is not None and clock.now_ms() <= self._restored_ms + BANK_CLOCK_MS:
+            flows = False  # what is sent now might be older than the restore, and comes back
         return flows, breaker.full()
 
     async def _ask_name(self, query: NameQuery) -> NameAnswer | None:
