@@ -49,7 +49,7 @@ STATES: dict[str, Transfer] = {
     "reserved": replace(held, reserved=True),
     "reserved, not sent": replace(held, reserved=True, attempts=(_not_sent,)),
     "held, all numbers used": replace(
-        held, attempts=tuple(Attempt(number, Outcome.BURNT) for number in sorted(ALL_NUMBERS)), next_attempt_ms=1_100
+        held, attempts=tuple(Attempt(number, Outcome.BURNT) for number in sorted(ALL_NUMBERS))
     ),
     "in flight, last number": replace(
         held, attempts=(*(Attempt(number, Outcome.NOT_SENT) for number in range(1, max(ALL_NUMBERS))), Attempt(64))
