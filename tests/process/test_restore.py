@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 SCALE = 720.0  # 4 h are 20 s
 POSTED = "SELECT replace(id::text, '-', '') FROM entry WHERE member = 0 AND kind = 'posted' AND refusal IS NULL"
+ORDER = {"creditor_name": "Wanjiku Kamau", "amount_minor": 20_000, "currency": "KES"}
 COMPLETED = "SELECT count(*) FROM transfer WHERE status = 'COMPLETED'"
 
 
@@ -49,11 +50,10 @@ def send(platform: Platform, first: int, count: int) -> None:
     with httpx2.Client(trust_env=False, timeout=10) as http:
         for number in range(first, first + count):
             order = {
+                **ORDER,
                 "request_id": f"restore-{number}-{os.getpid()}",
                 "creditor_msisdn": wallets[number % len(wallets)],
-                "creditor_name": "Wanjiku Kamau",
                 "amount_minor": 20_000 + number,
-                "currency": "KES",
             }
             answer = http.post(f"{url}/customers/{number % 50 + 1}/transfers", json=order)
             assert answer.json()["result"] == "debited", answer.text
@@ -174,7 +174,11 @@ def test_a_gateway_put_back_to_a_copy_ends_nothing_twice(tmp_path: Path) -> None
         ended_once(platform, remembered)
         send(platform, 600, 5)  # within a bank's clock of the raise it might be older: it comes back
         wait_until(lambda: states(platform, 600, 5) == ["returned"] * 5, within_s=20)
-        assert platform.command("verify", "--settled").returncode == 0
+        wait_until(lambda: platform.command("verify", "--settled").returncode == 0, within_s=20, every_s=1)
+        with httpx2.Client(trust_env=False, timeout=10) as http:
+            order = {**ORDER, "request_id": "asks-first", "creditor_msisdn": platform.ready["wallets"][0]}
+            asked = http.post(f"{platform.bank('bank-a')['url']}/customers/1/transfers", json=order).json()
+        assert (asked["result"], asked["advice"]) == ("not_debited", "HOLD")
         counts = json.loads(platform.command("verify", "--json").stdout)["counts"]
         assert counts["ends_forgotten_in_restore"] >= 20
     finally:

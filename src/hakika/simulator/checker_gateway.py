@@ -57,7 +57,7 @@ SELECT concat(t.bank, ' ', t.uetr), format('has %s attempts, numbered from %s to
 FROM (SELECT transfer, count(*) AS times, min(number) AS first, max(number) AS last, count(DISTINCT number) AS kinds
     FROM attempt GROUP BY transfer) AS n
 LEFT JOIN transfer t ON t.id = n.transfer
-WHERE t.id IS NULL OR n.first <> 1 OR n.last <> n.times OR n.kinds <> n.times
+WHERE t.id IS NULL OR n.first <> 1 OR n.last <> n.times OR n.kinds <> n.times OR n.last > 64
 """,
 )
 ONE_OPEN = Check(

@@ -121,6 +121,7 @@ CREATE TABLE attempt (
     chain_seq       bigint,
     chain_head      bytea,
     UNIQUE (transfer, number),
+    CONSTRAINT attempt_number_max CHECK (number <= 64),
     CHECK ((outcome IS NULL) = (closed_ms IS NULL)),
     CHECK (outcome IS NULL OR outcome = 'not_sent' OR (core_incarnation IS NOT NULL AND chain_slot IS NOT NULL AND chain_seq IS NOT NULL AND chain_head IS NOT NULL)),
     CHECK (outcome IS DISTINCT FROM 'refused' OR reason IS NOT NULL)

@@ -4,6 +4,8 @@ ALTER TABLE transfer ADD COLUMN burn_first boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN transfer.burn_first IS 'Older than a restore of this database: its attempts, and even its end, may be missing here. The burn of every id that it can have decides. Set when it is taken into custody, or by the owner while it has no end; never unset.';
 CREATE INDEX transfer_burn_first ON transfer (id) WHERE burn_first AND status = 'RECEIVED';
 
+ALTER TABLE attempt ADD CONSTRAINT attempt_number_max CHECK (number <= 64);
+
 CREATE OR REPLACE FUNCTION transfer_change_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
     IF (NEW.id, NEW.bank, NEW.uetr, NEW.tracking, NEW.content_sha256, NEW.amount_minor, NEW.currency, NEW.creditor_msisdn,
