@@ -175,6 +175,9 @@ class BankChannel:
 
     async def _recall(self, bank: Bank, message: Cancellation) -> Response:
         recalled = await self._acts.recall(bank.id, message)
+        if recalled.status is None:
+            rule = "not known since our log was restored; send the pacs.008 again, same bytes, then the recall"
+            return self._reject(404, "unknown_id", "Undrlyg/TxInf/OrgnlUETR", rule, reference=message.assignment_id)
         answer = CancellationStatus(
             assignment_id=clock.new_id().hex,
             created_ms=clock.now_ms(),
@@ -246,7 +249,7 @@ def _present(found: Inquired) -> StatusReport:
         end_to_end_id=row.end_to_end_id or NO_REFERENCE,
         instruction_id=row.instruction_id,
         transaction_id=row.transaction_id,
-        status=_PRESENT[row.status],
+        status=TxStatus.IN_FLIGHT if row.status == "RECEIVED" and row.burn_first else _PRESENT[row.status],
         accepted_ms=row.received_ms,
     )
     return StatusReport(clock.new_id().hex, clock.now_ms(), None, PACS_008, None, None, None, (item,))
