@@ -226,7 +226,6 @@ async def test_a_currency_that_is_not_served_is_refused_and_stored(door: Door) -
     assert late.status == 202 and b"<TxSts>RJCT</TxSts>" in late.body
 
 
-<<<<<<< HEAD
 async def test_a_bank_that_sends_too_fast_is_told_when(door: Door) -> None:
     """Nothing is decided and nothing written; the same bytes are taken afterwards. Other banks go on."""
     body = body_of(credit())
@@ -238,7 +237,8 @@ async def test_a_bank_that_sends_too_fast_is_told_when(door: Door) -> None:
     assert (await door.send(body_of(credit(debtor_agent="bank-b")), kid="bank-b-1")).status == 202
     door.waits.clear()
     assert (await door.send(body)).status == 202
-=======
+
+
 async def test_after_a_restore_an_unknown_id_is_neither_refused_nor_called_unsent(
     gateway_database: RoleAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,4 +255,3 @@ async def test_after_a_restore_an_unknown_id_is_neither_refused_nor_called_unsen
         monkeypatch.setattr(clock, "now_ms", lambda: later)
         answer = await door.send(write_inquiry(StatusInquiry("I-1", transfer.uetr, None, None), created_ms=AT_MS))
         assert b"<TxSts>ACSP</TxSts>" in answer.body
->>>>>>> gateway-restore
