@@ -29,6 +29,20 @@ def serve_gateway(settings_file: Path) -> None:
     _run(_gateway(load(settings_file, GatewaySettings)))
 
 
+def raise_incarnation(role: str, owner_url: str, reason: str) -> tuple[int, int]:
+    """(new incarnation of a role's restored database, transfers marked to be burnt first); blocks.
+
+    Raises what the role's own `raise_incarnation` raises.
+    """
+    if role == "gateway":
+        from hakika.services.gateway import incarnation as gateway
+
+        return asyncio.run(gateway.raise_incarnation(owner_url, reason))
+    from hakika.services.core import incarnation as core
+
+    return asyncio.run(core.raise_incarnation(owner_url, reason)), 0
+
+
 def _run(role: Coroutine[Any, Any, None]) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx2", "httpcore2", "_granian"):

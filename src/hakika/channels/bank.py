@@ -57,14 +57,16 @@ class BankChannel:
         quotes: Quotes,
         signer: Signer,
         allow: Callable[[str], float],
+        pace: Callable[[str], float],
     ) -> None:
-        """`allow(client)` gives 0.0, or how many seconds an address with too many bad signatures must wait."""
+        """Each gives 0.0 or seconds to wait: `allow` an address with bad signatures, `pace` a bank that sends."""
         self._banks = banks
         self._intake = intake
         self._acts = acts
         self._quotes = quotes
         self._signer = signer
         self._allow = allow
+        self._pace = pace
 
     def routes(self) -> list[Route]:
         """The two routes of a bank."""
@@ -88,8 +90,13 @@ class BankChannel:
                 if wait_s > 0:
                     return self._reject(429, "too_many_refused", None, "too many refused signatures", retry_s=wait_s)
                 return self._reject(401, refused.code, "X-JWS-Signature", refused.rule)
+            bank = self._banks.owner(verified.kid)
+            wait_s = self._pace(bank.id)
+            if wait_s > 0:
+                rule = "more messages a second than were agreed; nothing is decided; send the same bytes again"
+                return self._reject(429, "too_fast", None, rule, retry_s=wait_s)
             try:
-                return await handle(request, self._banks.owner(verified.kid))
+                return await handle(request, bank)
             except (Busy, StoreFault) as fault:
                 rule = "the message was not answered; nothing is decided; send the same bytes again"
                 return self._reject(503, "busy", None, f"{rule} ({type(fault).__name__})", retry_s=1)
@@ -168,6 +175,9 @@ class BankChannel:
 
     async def _recall(self, bank: Bank, message: Cancellation) -> Response:
         recalled = await self._acts.recall(bank.id, message)
+        if recalled.status is None:
+            rule = "not known since our log was restored; send the pacs.008 again, same bytes, then the recall"
+            return self._reject(404, "unknown_id", "Undrlyg/TxInf/OrgnlUETR", rule, reference=message.assignment_id)
         answer = CancellationStatus(
             assignment_id=clock.new_id().hex,
             created_ms=clock.now_ms(),
@@ -239,7 +249,7 @@ def _present(found: Inquired) -> StatusReport:
         end_to_end_id=row.end_to_end_id or NO_REFERENCE,
         instruction_id=row.instruction_id,
         transaction_id=row.transaction_id,
-        status=_PRESENT[row.status],
+        status=TxStatus.IN_FLIGHT if row.status == "RECEIVED" and row.burn_first else _PRESENT[row.status],
         accepted_ms=row.received_ms,
     )
     return StatusReport(clock.new_id().hex, clock.now_ms(), None, PACS_008, None, None, None, (item,))
