@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from hakika import clock
 from hakika.channels.bank import BankChannel
 from hakika.channels.door import Request, Response, Route
+from hakika.channels.signals import signals_routes
 from hakika.channels.web.limiter import Limiter
 from hakika.channels.web.routes import tracking_routes
 from hakika.channels.web.tracked import tracking_lookup
@@ -29,6 +30,7 @@ from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import REFRESH_S, Banks
 from hakika.services.gateway.intake import BANK_CLOCK_MS, Intake
 from hakika.services.gateway.quotes import Quotes
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.tracking import Tracking
 from hakika.services.gateway.transfers import Desk
 from hakika.settings import GatewaySettings, secret
@@ -38,6 +40,7 @@ from hakika.store.lane import Lane, Lanes, StoreFault
 from hakika.wire.core_api import NameAnswer, NameQuery
 from hakika.wire.jws import load_private_key, load_public_key
 from hakika.workers.calling import call
+from hakika.workers.counting import Counting
 from hakika.workers.courier import Courier
 from hakika.workers.delivery import CoreLink, Delivery
 from hakika.workers.recovery import Recovery
@@ -69,9 +72,11 @@ class GatewayRole:
         self._signer = Signer(settings.name, settings.kid, {settings.kid: key})
         self.link = CoreLink(CoreClient(settings.core_url, secret(settings.core_token_file)))
         self.banks = Banks(self._read_lanes)
-        self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers)
+        self.signals = GatewaySignals(settings.test_wallets)
+        self._counting = Counting(self.signals, self._queue_lanes)
+        self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers, signals=self.signals)
         self._restored_ms: int | None = None
-        self._tracking = Tracking(self._page_lanes)
+        self._tracking = Tracking(self._page_lanes, self.signals)
         self._ready = False
 
     async def start(self) -> None:
@@ -95,7 +100,9 @@ class GatewayRole:
             lanes = Lanes(secret(self._settings.database_url_file), size=2, name=f"gateway courier {known.id}")
             self._clients.append(client)
             self._courier_lanes.append(lanes)
-            self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid))
+            self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid, self.signals))
+            self.signals.known_bank(known.id)
+        await self._counting.take_stock()
         self.desk.flusher.start()
         self.intake.flusher.start()
         self._ready = True
@@ -108,6 +115,7 @@ class GatewayRole:
             currencies=frozenset(self._settings.currencies),
             on_custody=self.link.wake.set,
             restored_ms=self._restored_ms,
+            signals=self.signals,
         )
 
     async def _until_stored(self, work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
@@ -120,12 +128,14 @@ class GatewayRole:
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """The endless loops of this role."""
-        delivery = Delivery(self.desk, self._queue_lanes, self.link, holder=self._holder, scale=self._settings.scale)
-        recovery = Recovery(self.desk, self._queue_lanes, self.link, holder=self._holder, scale=self._settings.scale)
+        holder, scale = self._holder, self._settings.scale
+        delivery = Delivery(self.desk, self._queue_lanes, self.link, holder=holder, scale=scale, signals=self.signals)
+        recovery = Recovery(self.desk, self._queue_lanes, self.link, holder=holder, scale=scale, signals=self.signals)
         return [
             self.link.watch_session(),
             delivery.run(),
             recovery.run(),
+            self._counting.run(),
             self._refresh_banks(),
             *(courier.run() for courier in self._couriers),
         ]
@@ -148,10 +158,13 @@ class GatewayRole:
             signer=self._signer,
             allow=lambda client: refused.take(client, clock.monotonic_s()),
             pace=lambda bank: paces.take(bank, clock.monotonic_s()),
+            signals=self.signals,
         )
+        token_file = self._settings.health_token_file
         return [
             *channel.routes(),
             *tracking_routes(tracking_lookup(self._tracking)),
+            *signals_routes("gateway", self.signals.counts, secret(token_file) if token_file else ""),
             Route("GET", "/livez", _live, uncounted=True),
             Route("GET", "/readyz", self._readyz, uncounted=True),
         ]
