@@ -12,7 +12,19 @@ from itertools import pairwise
 from hakika.health.fitting import BLOCK_S, block_order, excursions, raised_by_chance
 from hakika.health.judgement import SHARE_PER_S, Level, floors_at
 from hakika.health.profile import DAY_S, Row, fit_week
-from hakika.health.volume import CARRIED_MAX, DISCOUNT_MIN, DROP, DROPS, RISE, RISES, Side, VolumeModel, VolumeWatch
+from hakika.health.volume import (
+    CARRIED_MAX,
+    DISCOUNT_MIN,
+    DROP,
+    DROPS,
+    RISE,
+    RISES,
+    UNKNOWN_HALF_LIFE_ROWS,
+    UNKNOWN_HALF_LIFE_S,
+    Side,
+    VolumeModel,
+    VolumeWatch,
+)
 
 FIRST_S = 6 * 3600.0
 LEVEL_MIN = 1e-3
@@ -51,6 +63,7 @@ def fit_volume(
         drop=floors_at(width_s, share_per_s) if drop else None,
         rise=floors_at(width_s, share_per_s) if rise else None,
         adopt_after_s=adopt_after_s,
+        half_life_s=max(UNKNOWN_HALF_LIFE_S, UNKNOWN_HALF_LIFE_ROWS * width_s),
     )
     if len(rows) < ROWS_MIN:
         return floors
