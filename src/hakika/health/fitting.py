@@ -23,7 +23,7 @@ FAILURE_BLOCK_S = 3600.0
 PRIOR_ATTEMPTS = 200.0
 RHO_MIN, RHO_MAX = 0.005, 0.1
 RHO_CLIP_SD = 5.0
-RHO_NEEDS = 5.0  # expected pairs of failures in one interval, in all the quiet data
+RHO_NEEDS = 20.0  # pairs of failures within one interval that the largest rho would have made in the quiet data
 REPLICAS = 3
 STEPS_MAX = 200_000
 
@@ -116,6 +116,6 @@ def _rho(counts: Sequence[tuple[int, int]], usual: float) -> float:
             limit = RHO_CLIP_SD**2 * seen * variance * (1 + (seen - 1) * RHO_MAX)
             excess += min(off * off, limit) - seen * variance
             pairs += seen * (seen - 1) * variance
-    if pairs * usual < RHO_NEEDS:
+    if pairs * RHO_MAX < RHO_NEEDS:
         return RHO_MAX
     return min(RHO_MAX, max(RHO_MIN, excess / pairs))
