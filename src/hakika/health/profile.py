@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
-WEEK_NEEDS_S = 14 * DAY_S
+WEEK_NEEDS_S = 7 * DAY_S
 DAY_NEEDS_S = 2 * DAY_S
 DAY_BIN_S = 900.0
 WEEK_BIN_S = 3600.0
