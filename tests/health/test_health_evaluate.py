@@ -233,6 +233,16 @@ def test_what_was_assumed_is_said(tmp_path: Path) -> None:
     assert "learnt as it goes" in done.stderr
 
 
+def test_an_end_of_quiet_data_outside_the_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text(FORMS["iso"])
+    after = evaluate(str(path), "--fit-until", iso(START_S + 9 * 86_400))
+    assert (after.returncode, after.stdout) == (0, "")
+    assert "nothing is judged" in after.stderr
+    before = evaluate(str(path), "--fit-until", str(START_S))
+    assert "learnt as it goes" in before.stderr
+
+
 def test_help_has_one_example() -> None:
     text = cli.health["evaluate"].default_command.__doc__ or ""
     assert text.count("Example: `hakika health evaluate") == 1
