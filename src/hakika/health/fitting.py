@@ -104,7 +104,7 @@ def fit_failures(
     usual = (failed + prior * PRIOR_ATTEMPTS) / (attempts + PRIOR_ATTEMPTS)
     usual = min(USUAL_MAX, max(USUAL_MIN, usual))
     trusted = min(1.0, len(counts) * width_s / trust_s)
-    rho = max(_rho(counts, usual), RHO_MAX * (1.0 - trusted))
+    rho = max(_rho(counts, usual), RHO_MAX * (1.0 - trusted * trusted))
     if failed < PEAKS_MIN:
         return FailureModel(usual, rho, floors, float(attempts))
     order = block_order(len(counts), max(1, int(FAILURE_BLOCK_S / width_s)))
