@@ -14,6 +14,7 @@ from uuid import UUID
 from hakika import clock
 from hakika.domain.ids import attempt_id, return_id
 from hakika.domain.transfer import (
+    FOR_PEOPLE_MS,
     FINAL,
     AcknowledgeReturn,
     BurnDone,
@@ -127,7 +128,9 @@ class Desk:
                 match effect:
                     case TellBank("final" | "return"):
                         signals.ended(item.transfer, row.bank, row.creditor_msisdn, reason)
-                    case HoldUntil():
+                    case TellBank("held"):
+                        signals.set_aside(item.transfer, row.bank)
+                    case HoldUntil(at_ms=at_ms) if at_ms == FOR_PEOPLE_MS:
                         signals.set_aside(item.transfer, row.bank)
                     case RecordAttempt():
                         signals.attempted(item.transfer, row.bank)
