@@ -14,8 +14,8 @@ from uuid import UUID
 from hakika import clock
 from hakika.domain.ids import attempt_id, return_id
 from hakika.domain.transfer import (
-    FOR_PEOPLE_MS,
     FINAL,
+    FOR_PEOPLE_MS,
     AcknowledgeReturn,
     BurnDone,
     CloseAttempt,
