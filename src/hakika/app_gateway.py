@@ -6,17 +6,19 @@ bank's courier, single reads, and tracking pages have connections of their own.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from psycopg import AsyncConnection
 
 from hakika import clock
 from hakika.channels.bank import BankChannel
 from hakika.channels.door import Request, Response, Route
+from hakika.channels.signals import signals_routes
 from hakika.channels.web.limiter import Limiter
 from hakika.channels.web.routes import tracking_routes
 from hakika.channels.web.tracked import tracking_lookup
@@ -26,21 +28,26 @@ from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.gateway.acts import Acts
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import REFRESH_S, Banks
-from hakika.services.gateway.intake import Intake
+from hakika.services.gateway.intake import BANK_CLOCK_MS, Intake
 from hakika.services.gateway.quotes import Quotes
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.tracking import Tracking
 from hakika.services.gateway.transfers import Desk
 from hakika.settings import GatewaySettings, secret
+from hakika.store.gateway import restores
 from hakika.store.gateway.banks import BankRow, KeyRow, register
 from hakika.store.lane import Lane, Lanes, StoreFault
 from hakika.wire.core_api import NameAnswer, NameQuery
 from hakika.wire.jws import load_private_key, load_public_key
 from hakika.workers.calling import call
+from hakika.workers.counting import Counting
 from hakika.workers.courier import Courier
 from hakika.workers.delivery import CoreLink, Delivery
 from hakika.workers.recovery import Recovery
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SETUP_DEADLINE_S = 10.0
 
@@ -65,19 +72,15 @@ class GatewayRole:
         self._signer = Signer(settings.name, settings.kid, {settings.kid: key})
         self.link = CoreLink(CoreClient(settings.core_url, secret(settings.core_token_file)))
         self.banks = Banks(self._read_lanes)
-        self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers)
-        self.intake = Intake(
-            self._intake_lane,
-            receipt_kid=settings.kid,
-            scale=settings.scale,
-            currencies=frozenset(settings.currencies),
-            on_custody=self.link.wake.set,
-        )
-        self._tracking = Tracking(self._page_lanes)
+        self.signals = GatewaySignals(settings.test_wallets)
+        self._counting = Counting(self.signals, self._queue_lanes)
+        self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers, signals=self.signals)
+        self._restored_ms: int | None = None
+        self._tracking = Tracking(self._page_lanes, self.signals)
         self._ready = False
 
     async def start(self) -> None:
-        """Register the banks of the settings, read the registry, start the flushers."""
+        """Register the banks of the settings, read the registry and the last restore, start the flushers."""
         for bank in self._settings.bank:
             raw = load_public_key(Path(bank.public_key_file)).public_bytes(Encoding.Raw, PublicFormat.Raw)
             row = BankRow(bank.id, bank.name, bank.callback_url, bank.rule_pack)
@@ -90,17 +93,32 @@ class GatewayRole:
             except StoreFault as fault:
                 log.warning("waiting for the gateway's database: %s", fault)
                 await asyncio.sleep(0.2)
+        self._restored_ms = await self._until_stored(restores.restored_ms)
+        self.intake = self._build_intake()
         for known in self.banks.all():
             client = BankClient(known.callback_url)
             lanes = Lanes(secret(self._settings.database_url_file), size=2, name=f"gateway courier {known.id}")
             self._clients.append(client)
             self._courier_lanes.append(lanes)
-            self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid))
+            self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid, self.signals))
+            self.signals.known_bank(known.id)
+        await self._counting.take_stock()
         self.desk.flusher.start()
         self.intake.flusher.start()
         self._ready = True
 
-    async def _until_stored(self, work: Any) -> None:
+    def _build_intake(self) -> Intake:
+        return Intake(
+            self._intake_lane,
+            receipt_kid=self._settings.kid,
+            scale=self._settings.scale,
+            currencies=frozenset(self._settings.currencies),
+            on_custody=self.link.wake.set,
+            restored_ms=self._restored_ms,
+            signals=self.signals,
+        )
+
+    async def _until_stored(self, work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
         while True:
             try:
                 return await self._queue_lanes.run(work, deadline_s=SETUP_DEADLINE_S)
@@ -110,12 +128,14 @@ class GatewayRole:
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """The endless loops of this role."""
-        delivery = Delivery(self.desk, self._queue_lanes, self.link, holder=self._holder, scale=self._settings.scale)
-        recovery = Recovery(self.desk, self._queue_lanes, self.link, holder=self._holder, scale=self._settings.scale)
+        holder, scale = self._holder, self._settings.scale
+        delivery = Delivery(self.desk, self._queue_lanes, self.link, holder=holder, scale=scale, signals=self.signals)
+        recovery = Recovery(self.desk, self._queue_lanes, self.link, holder=holder, scale=scale, signals=self.signals)
         return [
             self.link.watch_session(),
             delivery.run(),
             recovery.run(),
+            self._counting.run(),
             self._refresh_banks(),
             *(courier.run() for courier in self._couriers),
         ]
@@ -123,10 +143,12 @@ class GatewayRole:
     def routes(self) -> list[Route]:
         """Every route of the gateway; all others are refused by the door."""
         refused = Limiter(rate_per_s=20.0, burst=100.0, clients_max=10_000)
+        rate_per_s = self._settings.bank_rate_per_s
+        paces = Limiter(rate_per_s=rate_per_s, burst=max(1.0, 2 * rate_per_s), clients_max=10_000)
         channel = BankChannel(
             banks=self.banks,
             intake=self.intake,
-            acts=Acts(self.desk, self._read_lanes, Leash(self._settings.scale)),
+            acts=Acts(self.desk, self._read_lanes, Leash(self._settings.scale), restored=self._restored_ms is not None),
             quotes=Quotes(
                 self._read_lanes,
                 scale=self._settings.scale,
@@ -135,10 +157,14 @@ class GatewayRole:
             ),
             signer=self._signer,
             allow=lambda client: refused.take(client, clock.monotonic_s()),
+            pace=lambda bank: paces.take(bank, clock.monotonic_s()),
+            signals=self.signals,
         )
+        token_file = self._settings.health_token_file
         return [
             *channel.routes(),
             *tracking_routes(tracking_lookup(self._tracking)),
+            *signals_routes("gateway", self.signals.counts, secret(token_file) if token_file else ""),
             Route("GET", "/livez", _live, uncounted=True),
             Route("GET", "/readyz", self._readyz, uncounted=True),
         ]
@@ -160,8 +186,11 @@ class GatewayRole:
             courier.wake.set()
 
     def _corridor(self, bank: str) -> tuple[bool, bool]:
+        """(fresh transfers of this bank flow now, at full speed), for its quotes."""
         breaker = self.link.breaker
         flows = breaker.sendable(clock.monotonic_s()) and bank not in self.link.short_banks()
+        if self._restored_ms is not None and clock.now_ms() <= self._restored_ms + BANK_CLOCK_MS:
+            flows = False  # what is sent now might be older than the restore, and comes back
         return flows, breaker.full()
 
     async def _ask_name(self, query: NameQuery) -> NameAnswer | None:

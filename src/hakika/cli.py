@@ -23,6 +23,13 @@ app = App(
     version_flags=["--version"],
 )
 
+incarnation = App(
+    name="incarnation", help="Lives of a role's database: a restore or a lossy failover begins the next one."
+)
+app.command(incarnation)
+health = App(name="health", help="Know first: detect, evaluate.", help_format="markdown")
+app.command(health)
+
 State = Annotated[Path, Parameter(help="Folder of the platform's data.")]
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
@@ -35,7 +42,7 @@ def up(
     ready_file: Annotated[Path | None, Parameter(help="Written (JSON) once everything answers.")] = None,
     scale: Annotated[float, Parameter(help="Divide deadlines and other policies by this.")] = 1.0,
 ) -> int:
-    """Run everything on this machine until Ctrl-C: core, gateway, two demo banks, their databases, the links.
+    """Run everything on this machine until Ctrl-C: core, gateway, health, two demo banks, their databases, the links.
 
     Data are kept. A second start on the same folder shows the table of the platform that runs. Exit status 1
     where it does not start.
@@ -51,7 +58,7 @@ def up(
 
 @app.command
 def serve(
-    role: Literal["core", "gateway", "bank"],
+    role: Literal["core", "gateway", "health", "bank"],
     *,
     settings: Annotated[Path, Parameter(help="The role's settings file (TOML).")],
 ) -> int:
@@ -75,7 +82,7 @@ def serve(
     from hakika.settings import SettingsRefused
 
     try:
-        (roles.serve_core if role == "core" else roles.serve_gateway)(settings)
+        {"core": roles.serve_core, "gateway": roles.serve_gateway, "health": roles.serve_health}[role](settings)
     except SettingsRefused as error:
         return _refused(str(error))
     return 0
@@ -212,6 +219,67 @@ def migrate(
         return _refused(str(error))
     print("\n".join(names) if names else "nothing to do")
     return 0
+
+
+@incarnation.command(name="raise")
+def raise_incarnation(
+    role: Literal["core", "gateway"],
+    *,
+    url: Annotated[str, Parameter(help="The restored database, as its owner: postgresql://...")],
+    reason: Annotated[str, Parameter(help="Kept in the database: which copy, of when, why.")],
+) -> int:
+    """Declare that a role's database was put back to an earlier moment, before the role is started on it.
+
+    Both roles then make good by themselves what the copy does not know. Declaring it twice does no harm. Exit
+    status 1 where the database does not answer, or refuses.
+
+    Example: `hakika incarnation raise gateway --url postgresql://owner@db/hakika_gateway --reason "copy of 02:00"`
+    """
+    import psycopg
+
+    from hakika import app as roles
+    from hakika.store.lane import StoreFault
+
+    if not reason.strip():
+        return _refused("--reason says which copy was put back, and why")
+    try:
+        number, marked = roles.raise_incarnation(role, url, reason)
+    except (StoreFault, psycopg.Error) as error:
+        return _refused(str(error).strip())
+    print(f"{role} is in incarnation {number}")
+    if role == "gateway":
+        print(f"{marked} transfers without an end are burnt under all their ids before they end")
+    return 0
+
+
+@health.command
+def evaluate(
+    file: Annotated[Path, Parameter(help="A CSV: time, status, count; or a time and a value.")],
+    *,
+    failure: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="Statuses that are technical failures."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="Columns that tell several series apart."),
+    ] = None,
+    fit_until: Annotated[str | None, Parameter(help="Where quiet data ends (ISO or unix time) [half].")] = None,
+    time: Annotated[str | None, Parameter(help="The column of times, where its name does not say so.")] = None,
+    value: Annotated[str | None, Parameter(help="The column of values, where its name does not say so.")] = None,
+) -> int:
+    """Run the detector over a file of measurements; each alarm is a line of JSON.
+
+    Exit status 0 where the file was judged, whatever was found; 1 where it cannot be read, with the row and the
+    rule; 2 where the command line was not understood.
+
+    Example: `hakika health evaluate acquirer.csv --failure failed reversed --fit-until 2026-03-01T00:00:00Z`
+    """
+    from hakika.health import evaluate as evaluation
+    from hakika.health.series_file import Columns
+
+    columns = Columns(time, value, tuple(group or ()), tuple(failure or ()))
+    return evaluation.run(file, columns, fit_until)
 
 
 def _ask(state: Path, request: dict[str, str]) -> dict[str, Any] | None:

@@ -16,7 +16,9 @@ from hakika.domain.reasons import Reason
 from hakika.domain.transfer import CoreAnswered, Outcome, RecordAttempt, SenderWroteNothing, WorkerClaimed
 from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.flusher import Busy
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import Desk, Happened
+from hakika.services.signals import HARMLESS
 from hakika.store.gateway import queues
 from hakika.store.gateway.queues import Held, OpenAttempt
 from hakika.store.gateway.transfers import Evidence
@@ -90,11 +92,16 @@ def instruction_for(attempt: OpenAttempt) -> Instruction:
 
 
 def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: float) -> Happened | None:
-    """The event that a stored answer means; None where the answer is evidence of nothing."""
+    """The event that a stored answer about an open attempt means; None where it is evidence of nothing."""
+    return stored_answer(attempt.transfer, attempt.number, answer, incarnation, scale)
+
+
+def stored_answer(transfer: UUID, number: int, answer: Answer, incarnation: int, scale: float) -> Happened | None:
+    """The event that a stored answer about id `number` of a transfer means; None where it is evidence of nothing."""
     if answer.result not in ("posted", "refused", "burnt"):
         return None
     if answer.reason is not None and answer.reason not in KNOWN_REASONS:
-        log.error("attempt %s: reason %r is not known to this version; it stays open", attempt.id, answer.reason)
+        log.error("attempt %s: reason %r is not known to this version; it stays open", answer.id, answer.reason)
         return None
     try:
         reason = Reason(answer.reason) if answer.reason else None
@@ -104,14 +111,21 @@ def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: floa
     if answer.result == "refused" and reason is None:
         return None
     event = CoreAnswered(
-        number=attempt.number,
+        number=number,
         outcome=Outcome(answer.result),
         now_ms=clock.now_ms(),
         reason=reason,
         fee_minor=answer.fee_minor,
         scale=scale,
     )
-    return Happened(attempt.transfer, event, evidence)
+    return Happened(transfer, event, evidence)
+
+
+def count_failed(signals: GatewaySignals, attempts: Iterable[OpenAttempt], reason: str) -> None:
+    """Tell the signals that these attempts were not sent, or came back without evidence."""
+    with HARMLESS:
+        for attempt in attempts:
+            signals.attempt_failed(attempt.transfer, attempt.bank, reason)
 
 
 class Recorder:
@@ -146,8 +160,18 @@ class Recorder:
 class Delivery:
     """Rounds of claim, send and record."""
 
-    def __init__(self, desk: Desk, lanes: Lanes, link: CoreLink, *, holder: UUID, scale: float) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        lanes: Lanes,
+        link: CoreLink,
+        *,
+        holder: UUID,
+        scale: float,
+        signals: GatewaySignals | None = None,
+    ) -> None:
         self._desk = desk
+        self._signals = signals or GatewaySignals()
         self._lanes = lanes
         self._link = link
         self._holder = holder
@@ -235,6 +259,7 @@ class Delivery:
             answers = await call(self._link.client.instruct([instruction_for(attempt) for attempt in attempts]))
         except NotSent:
             self._link.breaker.unreachable(clock.monotonic_s())
+            count_failed(self._signals, attempts, "unreachable")
             await self._recorder.record(
                 Happened(a.transfer, SenderWroteNothing(a.number, a.lease_token, clock.now_ms())) for a in attempts
             )
@@ -242,6 +267,7 @@ class Delivery:
         except NoAnswer as fault:
             log.warning("no answer for %d instructions: %s", len(attempts), fault)
             self._link.breaker.silent(clock.monotonic_s())
+            count_failed(self._signals, attempts, fault.why)
             await self._release(attempts)
             return
         self._link.breaker.answered(clock.monotonic_s())
@@ -255,6 +281,7 @@ class Delivery:
             event = answered(attempt, answer, answers.incarnation, self._scale) if answer.id == attempt.id.hex else None
             if event is None:
                 log.error("attempt %s: answer %r is evidence of nothing", attempt.id, answer.result)
+                count_failed(self._signals, [attempt], "senseless")
                 self._link.breaker.silent(clock.monotonic_s())
             else:
                 events.append(event)

@@ -4,7 +4,8 @@ A doubt is resolved by asking the core: an inquiry first, as the probe; then the
 once its validity has passed or the bank wants the money back, the burn of its id. Only a stored answer closes
 it. An id that a live core answers without evidence stays open, opens a break and is asked about again, but does
 not stop the others. Transfers that nobody ever sent are returned at their instant, asking nobody, and their ids
-are burnt as soon as the core is reachable. A restored core is brought up first (`redrive.py`).
+are burnt as soon as the core is reachable. A restored core is brought up first (`redrive.py`); what is older than
+a restore of our own database has a loop of its own (`restored.py`), and an instruction of it is never repeated.
 """
 
 import asyncio
@@ -15,14 +16,24 @@ from uuid import UUID
 from hakika import clock
 from hakika.domain.transfer import ClockReturnDue
 from hakika.outbound.core import NoAnswer, NotSent
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import LEASE_MS, Desk, Happened
 from hakika.store.gateway import queues, restores
 from hakika.store.gateway.queues import BurnDue, OpenAttempt
 from hakika.store.lane import Lanes, StoreFault
 from hakika.wire.core_api import BATCH_MAX, Answers
 from hakika.workers.calling import call
-from hakika.workers.delivery import BUG_PAUSE_S, STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for
+from hakika.workers.delivery import (
+    BUG_PAUSE_S,
+    STORE_DEADLINE_S,
+    CoreLink,
+    Recorder,
+    answered,
+    count_failed,
+    instruction_for,
+)
 from hakika.workers.redrive import Redrive, burn_numbers
+from hakika.workers.restored import Restored
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +48,20 @@ CONTINUE_MARGIN_MS = 50
 
 
 class Recovery:
-    """Three loops: doubts, returns by the clock, pre-emptive burns and re-drive."""
+    """Four loops: doubts and re-drive, returns by the clock, pre-emptive burns, what is older than a restore."""
 
-    def __init__(self, desk: Desk, lanes: Lanes, link: CoreLink, *, holder: UUID, scale: float) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        lanes: Lanes,
+        link: CoreLink,
+        *,
+        holder: UUID,
+        scale: float,
+        signals: GatewaySignals | None = None,
+    ) -> None:
         self._desk = desk
+        self._signals = signals or GatewaySignals()
         self._lanes = lanes
         self._link = link
         self._holder = holder
@@ -48,11 +69,15 @@ class Recovery:
         self._recorder = Recorder(desk)
         self._stuck: dict[UUID, int] = {}  # open attempts that a live core has answered without evidence, how often
         self._redrive = Redrive(lanes, link, self._recorder, holder=holder, scale=scale)
+        self._restored = Restored(lanes, link, self._recorder)
 
     async def run(self) -> None:
         """Work until cancelled."""
         await asyncio.gather(
-            self._loop(self._doubts, "doubts"), self._loop(self._returns, "returns"), self._loop(self._burns, "burns")
+            self._loop(self._doubts, "doubts"),
+            self._loop(self._returns, "returns"),
+            self._loop(self._burns, "burns"),
+            self._loop(self._restored.turn, "what is older than a restore"),
         )
 
     async def _loop(self, turn: Callable[[], Awaitable[bool]], name: str) -> None:
@@ -83,8 +108,9 @@ class Recovery:
             return await self._all_clear()
         try:
             await self._resolve(taken)
-        except (NoAnswer, NotSent):
+        except (NoAnswer, NotSent) as fault:
             self._link.breaker.silent(clock.monotonic_s())
+            count_failed(self._signals, taken, fault.why if isinstance(fault, NoAnswer) else "unreachable")
             await self._lanes.run(
                 lambda conn: queues.release(conn, [a.id for a in taken], self._holder, clock.now_ms()),
                 deadline_s=STORE_DEADLINE_S,
@@ -125,7 +151,7 @@ class Recovery:
         known = await self._ask_first(taken)
         now_ms = clock.now_ms()
         left = [attempt for attempt in taken if attempt.id not in known]
-        burn = [a for a in left if a.recalled or now_ms >= a.valid_until_ms - CONTINUE_MARGIN_MS]
+        burn = [a for a in left if a.burn_only or now_ms >= a.valid_until_ms - CONTINUE_MARGIN_MS]
         again = [a for a in left if a not in burn]
         if burn:
             known |= await self._store(burn, await call(self._link.client.burn([a.id.hex for a in burn])))
@@ -138,6 +164,7 @@ class Recovery:
 
     async def _note_stuck(self, without: list[OpenAttempt]) -> None:
         """A live core gave no evidence about these: they stay open, a break says so, the others go on."""
+        count_failed(self._signals, without, "senseless")
         for attempt in without:
             self._stuck[attempt.id] = self._stuck.get(attempt.id, 0) + 1
         broken = [attempt for attempt in without if self._stuck[attempt.id] == STUCK_ASKS]

@@ -2,7 +2,8 @@
 
 Messages that arrive together are committed together. Ids are looked up first, `domain/intake.py` decides, the
 rows are inserted; a unique violation means that another writer was first, and the batch is decided again. What
-is answered is made from immutable columns alone, so the same message always gets the same bytes.
+is answered is made from immutable columns alone, so the same message always gets the same bytes. What may be
+older than a restore of our database is taken like anything else, and marked to be burnt first.
 """
 
 import hashlib
@@ -16,17 +17,20 @@ from hakika import clock
 from hakika.domain.deadlines import deadlines_for
 from hakika.domain.intake import Conflict, KnownMessage, KnownTransfer, Line, Taken, decide_intake
 from hakika.domain.reasons import InvariantBroken, Reason
-from hakika.services.flusher import Flusher
+from hakika.services.flusher import Busy, Flusher
 from hakika.services.gateway.banks import Bank
+from hakika.services.gateway.signals import GatewaySignals
+from hakika.services.signals import HARMLESS
 from hakika.store.gateway import intake as rows
 from hakika.store.gateway.intake import Connection, CustodyRow, MessageRow, NewTransfer
-from hakika.store.lane import Lane
+from hakika.store.lane import Lane, StoreFault
 from hakika.wire.iso20022.messages import CreditTransfer, CreditTransferMessage
 
 BATCH_MAX = 256  # messages in one commit
 QUEUE_MAX = 4096
 WRITE_DEADLINE_S = 5.0
 TRACKING_BYTES = 16
+BANK_CLOCK_MS = 300_000  # a bank's clock may be so far ahead of ours, as its signature's may
 RACES_MAX = 20
 
 Key = tuple[str, UUID]
@@ -74,10 +78,23 @@ class Intake:
     """Takes messages into custody in groups; one lane of the gateway's database."""
 
     def __init__(
-        self, lane: Lane, *, receipt_kid: str, scale: float, currencies: frozenset[str], on_custody: Callable[[], None]
+        self,
+        lane: Lane,
+        *,
+        receipt_kid: str,
+        scale: float,
+        currencies: frozenset[str],
+        on_custody: Callable[[], None],
+        restored_ms: int | None = None,
+        signals: GatewaySignals | None = None,
     ) -> None:
-        """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery."""
+        """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery.
+
+        `restored_ms` is when this database was last declared as restored; `signals` count what arrives.
+        """
+        self._doubtful_until_ms = 0 if restored_ms is None else restored_ms + BANK_CLOCK_MS
         self._lane = lane
+        self._signals = signals or GatewaySignals()
         self._receipt_kid = receipt_kid
         self._scale = scale
         self._currencies = currencies
@@ -91,19 +108,38 @@ class Intake:
 
         Raises Busy (nothing stored) or NoAnswer (the bank asks again with the same bytes).
         """
-        return await self.flusher.submit(message, deadline_s=deadline_s)
+        try:
+            return await self.flusher.submit(message, deadline_s=deadline_s)
+        except (Busy, StoreFault) as fault:
+            self._signals.not_stored(fault)
+            raise
 
     async def _work(self, batch: list[Arrived]) -> list[Custody | Conflict]:
         for _ in range(RACES_MAX):
             try:
-                results = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+                results, new = await self._lane.run(
+                    lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S
+                )
             except UniqueViolation:
                 continue  # another writer committed one of these ids: look again
+            with HARMLESS:
+                self._count(batch, new)
             self._on_custody()
             return results
         raise InvariantBroken(f"intake lost {RACES_MAX} races in a row")
 
-    async def _transaction(self, conn: Connection, batch: list[Arrived]) -> list[Custody | Conflict]:
+    def _count(self, batch: list[Arrived], new: list[NewTransfer]) -> None:
+        """Tell the signals what this commit has taken or refused."""
+        for row in new:
+            if row.reason is not None:
+                self._signals.refused(row.bank, row.creditor_msisdn, Reason(row.reason))
+            else:
+                self._signals.arrived(row.id, row.bank, row.creditor_msisdn)
+        self._signals.stored(sum(1 for item in batch if not self._signals.names_test(item.body)))
+
+    async def _transaction(
+        self, conn: Connection, batch: list[Arrived]
+    ) -> tuple[list[Custody | Conflict], list[NewTransfer]]:
         async with conn.pipeline(), conn.transaction():
             known = _Known(
                 await rows.known_messages(conn, [(a.bank.id, a.message.msg_id) for a in batch]),
@@ -113,7 +149,7 @@ class Intake:
             new_transfers: list[NewTransfer] = []
             results = [self._one(item, known, new_messages, new_transfers) for item in batch]
             await rows.insert(conn, new_messages, new_transfers)
-        return results
+        return results, new_transfers
 
     def _one(
         self, item: Arrived, known: _Known, messages: list[MessageRow], transfers: list[NewTransfer]
@@ -129,6 +165,8 @@ class Intake:
         contents = [(t.uetr, digest) for t, digest in zip(message.transfers, item.contents, strict=True)]
         seen = KnownMessage(before[0], before[3]) if before else None
         unserved = frozenset(t.uetr for t in message.transfers if t.currency not in self._currencies)
+        if self._doubtful(item):
+            unserved = frozenset()  # it may have been credited when its currency was served: the burn says so
         decision = decide_intake(item.body_sha256, contents, seen, stored, unserved)
         if isinstance(decision, Conflict):
             return decision
@@ -162,6 +200,10 @@ class Intake:
                 transfers.append(fresh)
                 known.transfers[(fresh.bank, fresh.uetr)] = fresh.custody()
 
+    def _doubtful(self, item: Arrived) -> bool:
+        """True where the message may have been here before our log was put back to a copy that lacks it."""
+        return item.message.created_ms <= self._doubtful_until_ms
+
     def _fresh(self, item: Arrived, transfer: CreditTransfer, content: bytes, received_ms: int) -> NewTransfer:
         instants = deadlines_for(item.bank.pack, received_ms, self._scale)
         return NewTransfer(
@@ -186,4 +228,5 @@ class Intake:
             valid_until_ms=instants.valid_until_ms,
             return_at_ms=instants.return_at_ms,
             deadline_ms=instants.deadline_ms,
+            burn_first=self._doubtful(item),
         )

@@ -12,8 +12,10 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from hakika import clock
-from hakika.domain.ids import attempt_id
+from hakika.domain.ids import attempt_id, return_id
 from hakika.domain.transfer import (
+    FINAL,
+    FOR_PEOPLE_MS,
     AcknowledgeReturn,
     BurnDone,
     CloseAttempt,
@@ -32,10 +34,12 @@ from hakika.domain.transfer import (
     decide,
     status_of,
 )
-from hakika.services.flusher import Flusher
+from hakika.services.flusher import Busy, Flusher
+from hakika.services.gateway.signals import GatewaySignals
+from hakika.services.signals import HARMLESS
 from hakika.store.gateway import transfers as rows
 from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
-from hakika.store.lane import Lane
+from hakika.store.lane import Lane, StoreFault
 
 BATCH_MAX = 512
 QUEUE_MAX = 20_000
@@ -73,9 +77,12 @@ class _Last:
 class Desk:
     """Applies events to transfers in groups; `holder` names this process in the leases of its attempts."""
 
-    def __init__(self, lane: Lane, *, holder: UUID, on_outbox: Callable[[], None]) -> None:
-        """`on_outbox` wakes the couriers after a commit that has something for a bank."""
+    def __init__(
+        self, lane: Lane, *, holder: UUID, on_outbox: Callable[[], None], signals: GatewaySignals | None = None
+    ) -> None:
+        """`on_outbox` wakes the couriers after a commit that has something for a bank; `signals` count what ends."""
         self._lane = lane
+        self._signals = signals or GatewaySignals()
         self._on_outbox = on_outbox
         self._holder = holder
         self.flusher: Flusher[Happened, Applied | None] = Flusher(
@@ -84,21 +91,52 @@ class Desk:
 
     async def apply(self, happened: Happened, *, deadline_s: float) -> Applied | None:
         """Decide and store one event. Raises Busy or NoAnswer; the same event may then be given again."""
-        return await self.flusher.submit(happened, deadline_s=deadline_s)
+        try:
+            return await self.flusher.submit(happened, deadline_s=deadline_s)
+        except (Busy, StoreFault) as fault:
+            self._signals.not_stored(fault)
+            raise
 
     async def _work(self, batch: list[Happened]) -> list[Applied | None]:
-        results = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+        results, loaded = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+        with HARMLESS:
+            self._count(batch, results, loaded)
         if any(isinstance(effect, TellBank) for result in results if result for effect in result.effects):
             self._on_outbox()
         return results
 
-    async def _transaction(self, conn: Connection, batch: list[Happened]) -> list[Applied | None]:
+    async def _transaction(
+        self, conn: Connection, batch: list[Happened]
+    ) -> tuple[list[Applied | None], dict[UUID, Loaded]]:
         async with conn.pipeline(), conn.transaction():
             loaded = await rows.load(conn, [item.transfer for item in batch])
             changes = Changes.none()
             results = self._decide_all(batch, loaded, changes)
             await rows.write(conn, changes)
-        return results
+        return results, loaded
+
+    def _count(self, batch: list[Happened], results: list[Applied | None], loaded: dict[UUID, Loaded]) -> None:
+        """Tell the signals what this commit has changed."""
+        signals, stored = self._signals, 0
+        for item, applied in zip(batch, results, strict=True):
+            if applied is None or signals.is_test((row := loaded[item.transfer]).creditor_msisdn):
+                continue
+            stored += 1
+            returned = applied.transfer.returned
+            reason = returned.reason if returned else None
+            for effect in applied.effects:
+                match effect:
+                    case TellBank("final" | "return"):
+                        signals.ended(item.transfer, row.bank, row.creditor_msisdn, reason)
+                    case TellBank("held"):
+                        signals.set_aside(item.transfer, row.bank)
+                    case HoldUntil(at_ms=at_ms) if at_ms == FOR_PEOPLE_MS:
+                        signals.set_aside(item.transfer, row.bank)
+                    case RecordAttempt():
+                        signals.attempted(item.transfer, row.bank)
+            if not applied.effects and status_of(applied.transfer) in FINAL:
+                signals.ended_already(item.transfer, row.bank, row.creditor_msisdn, reason)
+        signals.stored(stored)
 
     def _decide_all(self, batch: list[Happened], loaded: dict[UUID, Loaded], changes: Changes) -> list[Applied | None]:
         now_ms = clock.now_ms()
@@ -161,7 +199,7 @@ class Desk:
                     )
                 )
             case DecideReturn(reason, burn_due):
-                changes.returns.append((key, return_id(key), reason.value, now_ms, burn_due))
+                changes.returns.append((key, return_id(row.bank, row.uetr), reason.value, now_ms, burn_due))
             case AcknowledgeReturn():
                 changes.acknowledged.append((key, now_ms))
             case BurnDone():
@@ -175,8 +213,3 @@ class Desk:
                 pass  # columns of the transfer itself, written with its status
             case _ as never:
                 assert_never(never)
-
-
-def return_id(transfer: UUID) -> str:
-    """The fixed RtrId of a transfer's one return: 35 characters, from its id alone."""
-    return "RTR" + transfer.hex
