@@ -1,7 +1,8 @@
 """Where a process may be made to end at once, as by a power cut, between two steps of the judge or the publisher.
 
 A point does nothing unless HAKIKA_CRASH_AT names it (`name`, or `name:n` for the nth time it is reached); only tests
-set it. Between any two points there is one step, so that killing at each of them is killing between all.
+set it. Between any two points there is one step, so that killing at each of them is killing between all; the points
+after a judgement and an event are reached only when one was written.
 """
 
 import os
@@ -16,7 +17,7 @@ POINTS = (
     "after_claim",
     "after_states",
     "after_judgement",
-    "after_events",
+    "after_event",
     "after_commit",
     "before_publish",
     "after_publish",

@@ -226,9 +226,10 @@ class Judge:
             ]
             if tick.changed or due:
                 await judging.judged(conn, tick.at_ms, body)
-            self._crash("after_judgement")
-            await incidents.add(conn, [row_of(act) for act in due])
-            self._crash("after_events")
+                self._crash("after_judgement")
+            for act in due:
+                await incidents.add(conn, [row_of(act)])
+                self._crash("after_event")
             await self._keep_days(conn, tick, _after(known, due), windows)
             written[0] = tuple(due)
         return claim
