@@ -78,6 +78,7 @@ class Refusal(StrEnum):
     START_AFTER_DETECTION = "start_after_detection"
     NO_WORDS = "no_words"
     NO_COMPONENTS = "no_components"
+    NOT_A_WINDOW = "not_a_window"  # announced work ends after it begins, and not in the past
 
 
 @dataclass(frozen=True, slots=True)
