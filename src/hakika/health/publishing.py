@@ -25,11 +25,12 @@ from hakika.health.crash_points import CrashPoint, no_crash
 from hakika.health.deciding import Policy
 from hakika.health.incident import Incident
 from hakika.health.naming import Named
-from hakika.health.page.model import HISTORY_DAYS
+from hakika.health.page.model import HISTORY_DAYS, StatusModel
 from hakika.health.page.place import PageSettings
 from hakika.health.page.publisher import PublishFault, publish
 from hakika.health.page.site import site
 from hakika.health.records import Connection, incidents_of, windows_of
+from hakika.health.regulator import Measured
 from hakika.health.shown import Shown, shown
 from hakika.health.telling import Caught, Known, incident_id, since_day, status_model
 from hakika.store.health import evidence, incidents, judging, publications
@@ -163,17 +164,7 @@ class Publishing:
                 raise
             log.warning("the page is written from what was last read: %s", fault)
         read = self._read
-        known = Known(
-            now_ms,
-            read.seen,
-            read.incidents,
-            read.windows,
-            shown(self._names.all, read.seen, read.incidents, windows_of(read.windows), now_ms),
-            read.days,
-            dict(self._first_ms),
-            read.caught,
-            read.shares,
-        )
+        known = self._known(read, now_ms)
         files, digest = await asyncio.to_thread(self._rendered, known)
         self._crash("before_publish")
         try:
@@ -192,10 +183,46 @@ class Publishing:
         self._crash("after_publication")
         return self.trouble is None
 
+    async def look(self, now_ms: int) -> Known:
+        """Everything that the page would be made from now, for the operator's screens. Raises StoreFault."""
+        return self._known(await self._lanes.run(lambda conn: self._load(conn, now_ms), deadline_s=READ_S), now_ms)
+
+    def model(self, known: Known) -> StatusModel:
+        """The page's model, as it would be published."""
+        return status_model(known, self._names, operator=self._operator, promise_ms=self._policy.promise_ms)
+
+    async def measured(self, incident: Incident, known: Known) -> Measured:
+        """What the regulator's report needs beside the incident's events. Raises StoreFault."""
+        corridors = [one for one in incident.components if one.startswith("corridor:")]
+        from_ms, to_ms = incident.start_ms, incident.closed_ms or known.at_ms
+
+        async def work(conn: Connection) -> tuple[int, int, int]:
+            ended = await evidence.ended_between(conn, corridors, from_ms, to_ms)
+            technical = sum(count for reason, count in ended.failed.items())
+            people = await evidence.reporters(conn, incident.components, from_ms, to_ms)
+            return await evidence.peak_open(conn, corridors, from_ms, to_ms), technical, people
+
+        peak, failed, people = await self._lanes.run(work, deadline_s=READ_S)
+        caught = known.caught.get(incident.id, Caught())
+        return Measured(caught, peak, failed, people, known.published_ms.get(incident.id))
+
+    def _known(self, read: _Read, now_ms: int) -> Known:
+        states = shown(self._names.all, read.seen, read.incidents, windows_of(read.windows), now_ms)
+        return Known(
+            now_ms,
+            read.seen,
+            read.incidents,
+            read.windows,
+            states,
+            read.days,
+            dict(self._first_ms),
+            read.caught,
+            read.shares,
+        )
+
     def _rendered(self, known: Known) -> tuple[dict[str, bytes], bytes]:
         """Every file, and the SHA-256 over all of them; takes long enough to want a thread."""
-        promise_ms = self._policy.promise_ms
-        files = site(status_model(known, self._names, operator=self._operator, promise_ms=promise_ms), self._settings)
+        files = site(self.model(known), self._settings)
         digest = hashlib.sha256()
         for name in sorted(files):
             digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())

@@ -131,6 +131,9 @@ _LATE = """
 SELECT coalesce(max(together), 0)::bigint FROM (SELECT sum(open_count) AS together FROM signal_interval
     WHERE series = ANY(%s) AND at_ms >= %s AND at_ms < %s AND oldest_ms > %s GROUP BY at_ms / 5000) AS moments
 """
+_REPORTERS = """
+SELECT count(DISTINCT person)::bigint FROM report WHERE component = ANY(%s) AND at_ms >= %s AND at_ms < %s
+"""
 _REFUSED = "SELECT kind, hour_ms, count FROM refused_input WHERE hour_ms >= %s ORDER BY hour_ms DESC, kind LIMIT 200"
 
 
@@ -192,6 +195,12 @@ async def peak_open(conn: Connection, series: Sequence[str], from_ms: int, to_ms
 async def overdue(conn: Connection, series: Sequence[str], from_ms: int, to_ms: int, older_ms: int) -> int:
     """The most transfers pending in a corridor whose oldest was older than this; 0 when none ever was."""
     (row,) = await _rows(conn, _LATE, (list(series), from_ms, to_ms, older_ms))
+    return int(row[0])
+
+
+async def reporters(conn: Connection, components: Sequence[str], from_ms: int, to_ms: int) -> int:
+    """How many persons reported one of these components."""
+    (row,) = await _rows(conn, _REPORTERS, (list(components), from_ms, to_ms))
     return int(row[0])
 
 
