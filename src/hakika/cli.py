@@ -86,8 +86,11 @@ def break_link(
     link: Annotated[str, Parameter(help="A link's name; `hakika links` lists them.")],
     *,
     how: Annotated[
-        Literal["blackhole", "deaf", "refuse"],
-        Parameter(help="blackhole: reads all, answers nothing. deaf: answers are lost. refuse: no connection."),
+        Literal["blackhole", "deaf", "refuse", "busy"],
+        Parameter(
+            help="blackhole: reads all, answers nothing. deaf: answers are lost. refuse: no connection. "
+            "busy: answers 503 at once."
+        ),
     ] = "blackhole",
     state: State = UP_STATE,
 ) -> int:
@@ -144,7 +147,9 @@ def replay(
     *,
     seed: Annotated[int | None, Parameter(help="Instead of the scenario's own.")] = None,
     state: Annotated[Path | None, Parameter(help="Folder for data and reports [var/replay/<scenario>].")] = None,
-    quick: Annotated[bool, Parameter(negative=(), help="A tenth of the demand, for a look.")] = False,
+    quick: Annotated[
+        bool, Parameter(negative=(), help="The same story faster, or with a tenth of the demand: for a look.")
+    ] = False,
     report: Annotated[Path | None, Parameter(help="Also write report.json here.")] = None,
     json: AsJson = False,
 ) -> int:

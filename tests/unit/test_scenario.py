@@ -8,7 +8,8 @@ import pytest
 from hakika.simulator.demand import orders_of, rate_at
 from hakika.simulator.plan import demo_wallets
 from hakika.simulator.replay import plan_of
-from hakika.simulator.scenario import Scenario, ScenarioRefused, load
+from hakika.simulator.scenario import Scenario
+from hakika.simulator.scenario_rules import ScenarioRefused, load
 
 SHIPPED = Path(__file__).parents[2] / "outages" / "2023-07-27.toml"
 

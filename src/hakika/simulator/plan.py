@@ -61,6 +61,7 @@ class Plan:
     seed: int = 1
     wallets: int = WALLETS
     funding_minor: dict[str, int] = field(default_factory=dict)  # by bank, FUNDING_MINOR where absent
+    database_links: tuple[str, ...] = ()  # databases that are reached through a link, so that they can be made slow
 
     @property
     def bank_ids(self) -> tuple[str, ...]:

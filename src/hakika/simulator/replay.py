@@ -19,15 +19,16 @@ from typing import Any
 
 from hakika import clock
 from hakika.simulator import report as reports
+from hakika.simulator.actions import Actions, ActRefused
 from hakika.simulator.demand import orders_of
 from hakika.simulator.driver import Customers
-from hakika.simulator.faults import QUIET, Mode
 from hakika.simulator.folder import FolderRefused, StateFolder
 from hakika.simulator.judge import judged
 from hakika.simulator.lives import Counts, counts, doubtful
 from hakika.simulator.plan import BankPlan, Plan
 from hakika.simulator.record import Mark, Record
-from hakika.simulator.scenario import Event, Scenario, ScenarioRefused, load, mode_of
+from hakika.simulator.scenario import Event, Scenario, faster
+from hakika.simulator.scenario_rules import ScenarioRefused, load
 from hakika.simulator.stack import Stack, StackFault, start_over
 from hakika.simulator.terminal import Now, Terminal
 from hakika.simulator.tracking import Tracker
@@ -62,9 +63,13 @@ def run(
         folder = StateFolder(state or Path("var/replay") / scenario.name)
         if folder.held_elsewhere():
             raise FolderRefused(f"{folder.path} is in use by a replay that runs")
-        share = QUICK_SHARE if quick else 1.0
+        share = 1.0
+        if quick and scenario.quick_speed > 1:
+            scenario = faster(scenario, scenario.quick_speed)
+        elif quick:
+            share = QUICK_SHARE
         status = asyncio.run(_run(scenario, folder, scenario.seed if seed is None else seed, share, report, as_json))
-    except* (*FAULTS, ScenarioRefused, Interrupted) as group:
+    except* (*FAULTS, ScenarioRefused, ActRefused, Interrupted) as group:
         for line in messages(group):
             print(f"hakika replay: {line}", file=sys.stderr)
     return status
@@ -105,7 +110,10 @@ def _copy(source: Path, target: Path) -> None:
 def plan_of(scenario: Scenario, seed: int) -> Plan:
     """The platform that a scenario wants."""
     banks = tuple(BankPlan(bank.id, bank.name, bank.style, bank.rule_pack, bank.customers) for bank in scenario.banks)
-    return Plan(banks, scale=scenario.scale, seed=seed, wallets=scenario.wallets)
+    slowed = {event.slow for event in scenario.events if event.slow is not None}
+    return Plan(
+        banks, scale=scenario.scale, seed=seed, wallets=scenario.wallets, database_links=tuple(sorted(slowed))
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -120,6 +128,7 @@ class Player:
     marks: list[Mark] = field(default_factory=list)
     bank_down: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _stack: Stack = field(init=False)
+    _actions: Actions = field(init=False)
     _customers: Customers = field(init=False)
     _tracker: Tracker = field(init=False)
     _terminal: Terminal = field(init=False)
@@ -132,6 +141,7 @@ class Player:
     async def play(self) -> Record:
         """From start to report; everything is stopped when this returns."""
         self._stack = Stack(self.folder, plan_of(self.scenario, self.seed))
+        self._actions = Actions(self.scenario, self._stack)
         with Terminal(self.scenario.title, out=self.out) as self._terminal:
             started_s = clock.monotonic_s()
             self._terminal.say("Starting the platform, two banks and their databases.")
@@ -206,21 +216,12 @@ class Player:
         await asyncio.sleep(max(0.0, self.scenario.demand_until_s - self._at_s))
 
     async def _do(self, event: Event) -> None:
-        links = self._stack.links
-        mark = Mark(clock.now_ms(), "noise", event.noise or "", event.note)
-        if event.break_ is not None:
-            await links.set_mode(event.break_, mode_of(event))
-            mark = Mark(clock.now_ms(), "break", event.break_, event.note)
-        elif event.mend is not None:
-            for name in list(links.proxies) if event.mend == "all" else [event.mend]:
-                await links.set_mode(name, Mode.OPEN)
-            mark = Mark(clock.now_ms(), "mend", event.mend, event.note)
-        elif event.kill is not None:
+        if event.kill is not None:
             mark = Mark(clock.now_ms(), "kill", event.kill, event.note)
             await self._stack.kill(event.kill, stay_dead=event.dead_s > 0)
             self._start(self._revive(event, mark))
-        elif event.noise is not None:
-            links.set_noise("*", self.scenario.noise[event.noise])
+        else:
+            mark = await self._actions.do(event)
         self.marks.append(mark)
         log.info("%.1f s: %s", self._at_s, event.note)
         self._terminal.news(f"{self.scenario.story_time(self._at_s):%H:%M} {event.note}")
@@ -252,10 +253,7 @@ class Player:
             await lane.close()
 
     async def _heal(self) -> None:
-        links = self._stack.links
-        for name in links.broken():
-            await links.set_mode(name, Mode.OPEN)
-        links.set_noise("*", QUIET)
+        await self._actions.heal()
         for target in self._stack.dead():
             with suppress(StackFault):
                 await self._stack.revive(target)
@@ -303,7 +301,8 @@ class Player:
             story = self.scenario.story_time(at_s)
             phase = self.scenario.phase_at(at_s).title
             offered = self._customers.offered
-            self._terminal.show(Now(at_s, story, phase, offered, self._counts, self._known, broken, self._stack.dead()))
+            zone, dead = self.scenario.zone, self._stack.dead()
+            self._terminal.show(Now(at_s, story, phase, offered, self._counts, self._known, broken, dead, zone))
             await asyncio.sleep(COUNT_EVERY_S)
 
     async def _follow(self) -> None:

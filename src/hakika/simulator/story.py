@@ -63,11 +63,13 @@ class Story:
 
 def stories(record: Record) -> list[Story]:
     """One transfer that arrived late and one that came back, as far as there are such."""
-    outage_from = record.began_ms + record.scenario.outage[0] * 1000
-    outage_to = record.began_ms + record.scenario.outage[1] * 1000
+    bands = [
+        (record.began_ms + since * 1000, record.began_ms + until * 1000) for since, until in record.scenario.outages
+    ]
+    outage_to = bands[0][1]
 
     def inside(life: Life) -> bool:
-        return outage_from <= life.received_ms <= outage_to
+        return any(since <= life.received_ms <= until for since, until in bands)
 
     sampled = {sample.uetr for sample in record.samples if sample.status == 200}
 

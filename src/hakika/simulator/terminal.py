@@ -43,6 +43,7 @@ class Now:
     known: bool = False  # the gateway's database answers
     broken: dict[str, str] = field(default_factory=dict)
     dead: list[str] = field(default_factory=list)
+    zone: str = "EAT"
 
 
 class Terminal:
@@ -108,7 +109,7 @@ class Terminal:
 
     def _block(self, now: Now) -> list[Text]:
         counts = now.counts or Counts(0, 0, 0, 0, 0, 0)
-        story = f"{now.story.day} {now.story:%B %Y, %H:%M} EAT" if now.story else ""
+        story = f"{now.story.day} {now.story:%B %Y, %H:%M} {now.zone}" if now.story else ""
         head = Text.assemble((story, "bold"), f"   {now.at_s:.0f} s of replay   ", (now.phase, "bold"))
         offered = Text(f"offered {now.offered:>7,}   accepted {counts.accepted:>7,}")
         if not now.known:
