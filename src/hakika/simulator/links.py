@@ -120,6 +120,10 @@ class Links:
             spans.append((since, None))
         return spans
 
+    def answers(self, status: int) -> int:
+        """How many answers with this status of HTTP (400 or more) have passed, over all links."""
+        return sum(proxy.counts[f"answer.{status}"] for proxy in self.proxies.values())
+
     def table(self) -> list[dict[str, object]]:
         """One row a link: what it is, how it is, what has happened on it."""
         rows: list[dict[str, object]] = []

@@ -59,6 +59,7 @@ def in_flight(record: Record, *, width: int, height: int, number: int) -> str:
         _areas(series, frame, number),
         _hours(record, frame),
         _kills(record, frame, kills),
+        _seen(record, frame),
         _words(series, frame),
         _peak(record, frame, peak),
         "</svg>",
@@ -240,6 +241,30 @@ def _kills(record: Record, frame: Frame, kills: list[Mark]) -> str:
             f'<text x="{x:.1f}" y="{y + 3}" class="t mid tag">{place}</text>'
         )
     return "".join(parts)
+
+
+def _seen(record: Record, frame: Frame) -> str:
+    """When health knew, when its page said so, and when it said that it was over: a line each, words at the foot."""
+    if record.detection is None:
+        return ""
+    parts = []
+    for seen in record.detection.seen:
+        words = "" if seen.detected_after_s is None else f"seen {seen.detected_after_s:.0f} s"
+        words += "" if seen.published_after_s is None else f", said {seen.published_after_s:.0f} s"
+        for at_ms, word, up in ((seen.published_ms, "", 0), (seen.detected_ms, words, 8), (seen.closed_ms, "over", 26)):
+            if at_ms is not None:
+                parts.append(_line(frame, frame.x(record.seconds(at_ms)), word, up))
+    return "".join(parts)
+
+
+def _line(frame: Frame, x: float, word: str, up: int) -> str:
+    """A line from top to foot, its word on the side that has room."""
+    base = frame.height - frame.bottom
+    line = f'<line x1="{x:.1f}" y1="{frame.top}" x2="{x:.1f}" y2="{base}" class="seen"/>'
+    if not word:
+        return line
+    anchor, shift = ("end", -5) if x > frame.width * 0.7 else ("start", 5)
+    return f'{line}<text x="{x + shift:.1f}" y="{base - up}" text-anchor="{anchor}" class="t on">{escape(word)}</text>'
 
 
 def _peak(record: Record, frame: Frame, peak: Moment) -> str:

@@ -7,6 +7,7 @@ moment at which demand began. Series are computed from the recorded lives, never
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hakika.simulator.detection import Detection
 from hakika.simulator.lives import Booked, Life
 from hakika.simulator.reckoning import Reckoning
 from hakika.simulator.scenario import Scenario
@@ -21,7 +22,7 @@ class Mark:
     """Something that was done to the platform."""
 
     at_ms: int
-    kind: str  # break, mend, kill, noise
+    kind: str  # break, mend, kill, noise, slow, storm
     target: str
     note: str
     until_ms: int | None = None  # a killed process answered again
@@ -41,6 +42,7 @@ class Record:
     samples: list[Sample]
     reckoning: Reckoning
     machine: dict[str, str] = field(default_factory=dict)
+    detection: Detection | None = None  # None where health did not run, or nothing was expected of it
 
     def story(self, at_ms: int) -> datetime:
         """The story's clock at an instant."""

@@ -18,16 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from hakika import clock
+from hakika.simulator import detection, health_rows
 from hakika.simulator import report as reports
 from hakika.simulator.actions import Actions, ActRefused
 from hakika.simulator.demand import orders_of
+from hakika.simulator.detection import Detection
 from hakika.simulator.driver import Customers
 from hakika.simulator.folder import FolderRefused, StateFolder
 from hakika.simulator.judge import judged
 from hakika.simulator.lives import Counts, counts, doubtful
 from hakika.simulator.plan import BankPlan, Plan
 from hakika.simulator.record import Mark, Record
-from hakika.simulator.scenario import Event, Scenario, faster
+from hakika.simulator.scenario import Event, Maintenance, Scenario, faster
 from hakika.simulator.scenario_rules import ScenarioRefused, load
 from hakika.simulator.stack import Stack, StackFault, start_over
 from hakika.simulator.terminal import Now, Terminal
@@ -165,6 +167,8 @@ class Player:
         self._began_s, self._began_ms = clock.monotonic_s(), clock.now_ms()
         for loop in (self._count(), self._show(), self._follow(), self._follow_doubts(), self._sample()):
             self._start(loop)
+        for planned in self.scenario.maintenance:
+            self._start(self._announce(planned))
         try:
             timeline = asyncio.create_task(self._timeline())
             await self._customers.run(orders, self._began_s)
@@ -186,12 +190,31 @@ class Player:
         evidence, reckoning = await judged(
             stack, self._customers, self._tracker, self.scenario, self.seed, self.bank_down
         )
+        seen = await self._detection(ended_ms)
+        reckoning.figures |= {} if seen is None else seen.figures()
         record = Record(
             self.scenario, self.seed, self._began_ms, ended_ms, self.marks, evidence.lives, evidence.booked,
-            self._tracker.samples, reckoning, machine(),
+            self._tracker.samples, reckoning, machine(), seen,
         )  # fmt: skip
         await asyncio.to_thread(reports.write, self.folder.path, record, stack.links.table())
         return record
+
+    async def _detection(self, ended_ms: int) -> Detection | None:
+        """What health saw; None where there is no health, or nothing that it should have seen."""
+        watch = self._stack.databases.get("health")
+        if watch is None or not self.scenario.expected:
+            return None
+        events, pages = await health_rows.read(watch.access.reader_url)
+        faults = health_rows.faults_of(self.scenario, self._began_ms, self._customers.told)
+        return detection.judge(faults, events, pages, ended_ms=ended_ms)
+
+    async def _announce(self, planned: Maintenance) -> None:
+        """Planned work is announced at its second, where there is somebody to hear it."""
+        await asyncio.sleep(max(0.0, planned.announced_s - self._at_s))
+        self._terminal.news(f"{self.scenario.story_time(self._at_s):%H:%M} announced: {planned.words['en']}")
+        watch = self._stack.databases.get("health")
+        if watch is not None:
+            await health_rows.announce(watch.access.app_url, planned, self._began_ms)
 
     def _start(self, loop: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(loop)

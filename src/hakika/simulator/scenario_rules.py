@@ -103,7 +103,7 @@ def _events(scenario: Scenario) -> list[Problem]:
         if len(named) != 1:
             found.append(Problem(place, "exactly one of break, mend, kill, noise, slow, storm"))
         found += [
-            Problem(f"{place}.{verb.rstrip('_')}", f"one of {', '.join(sorted(known))}")
+            Problem(f"{place}.{verb.rstrip('_')}", f"{'all, or ' if verb == 'mend' else ''}{_one_of(known)}")
             for verb, known in _names(scenario).items()
             if verb in named and named[verb] not in known
         ]
@@ -126,6 +126,10 @@ def _names(scenario: Scenario) -> dict[str, set[str]]:
         "storm": {bank.id for bank in scenario.banks if bank.style == "sends_throughout"},
         "on": {*links, "*"},
     }
+
+
+def _one_of(names: set[str]) -> str:
+    return f"one of {', '.join(sorted(names - {'all'}))}"
 
 
 def _parts(scenario: Scenario, event: Event, place: str) -> list[Problem]:
@@ -166,8 +170,8 @@ def _health(scenario: Scenario) -> list[Problem]:
         place = f"maintenance[{number}]"
         if not 0 <= one.announced_s <= one.from_s < one.to_s:
             found.append(Problem(place, "announced_s, from_s, to_s in this order"))
-        if not one.components or not one.words:
-            found.append(Problem(place, "components, and words in one language or more"))
+        if not one.components or not one.words.get("en"):
+            found.append(Problem(place, "components, and words in English at least"))
         found += _components(place, one.components)
     for number, expected in enumerate(scenario.expected, start=1):
         place = f"expected[{number}]"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from hakika.domain.money import decimal_text
+from hakika.simulator.links import DATABASE_LINKS
 from hakika.simulator.lives import Booked, Life
 from hakika.simulator.record import Mark, Record, duration
 from hakika.simulator.tracking import as_of_ms
@@ -149,10 +150,10 @@ def _meanwhile(record: Record, life: Life) -> list[tuple[int, Line]]:
         kept = "" if place else " The order is on disk: nothing depends on a process."
         words = f"Meanwhile {PROCESSES[mark.target]} is killed{_back(record, mark)}.{kept}"
         lines.append(_line(record, mark.at_ms, words, "broken"))
-    link = record.scenario.main_link
-    mends = [mark for mark in inside if mark.kind == "mend" and mark.target in (link, "all")]
+    whole = (record.scenario.main_link, *DATABASE_LINKS, "all")
+    mends = [mark for mark in inside if mark.kind == "mend" and mark.target in whole]
     for mark in mends[-1:]:
-        lines.append(_line(record, mark.at_ms, "The link to the core is back. Earliest deadline goes first."))
+        lines.append(_line(record, mark.at_ms, f"{mark.note[:1].upper()}{mark.note[1:]}."))
     return lines
 
 

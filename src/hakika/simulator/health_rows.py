@@ -1,0 +1,92 @@
+"""What a replay reads from health's database, and the one thing that it says to it: planned work.
+
+Rows come as they are stored, with SQL of our own: the judgement of health uses none of health's code. Announcing is
+what an operator does on a screen; here it is one row, written at the scenario's second.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from hakika import clock
+from hakika.simulator.detection import EventRow, Fault, PublicationRow
+from hakika.simulator.driver import Told
+from hakika.simulator.scenario import Expected, Maintenance, Scenario
+from hakika.store.lane import Lane
+
+READ_S = 30.0
+ANNOUNCE_S = 10.0
+CORRIDOR = "corridor:"
+
+_EVENTS = """
+SELECT incident::text, number, at_ms, kind, body FROM incident_event ORDER BY incident, number
+"""
+_PUBLICATIONS = """
+SELECT at_ms, incidents FROM publication ORDER BY seq
+"""
+_ANNOUNCE = """
+INSERT INTO maintenance (id, from_ms, to_ms, components, words, announced_ms, announced_by)
+VALUES (%s, %s, %s, %s, %s, %s, 'scenario') ON CONFLICT (id) DO NOTHING
+"""
+
+
+async def read(url: str) -> tuple[list[EventRow], list[PublicationRow]]:
+    """Every event of every incident, and every version of the page. Raises store.lane.StoreFault."""
+
+    async def work(conn: psycopg.AsyncConnection[Any]) -> tuple[list[Any], list[Any]]:
+        events = await (await conn.execute(_EVENTS)).fetchall()
+        return events, await (await conn.execute(_PUBLICATIONS)).fetchall()
+
+    lane = Lane(url, name="hakika replay")
+    try:
+        events, pages = await lane.run(work, deadline_s=READ_S)
+    finally:
+        await lane.close()
+    return [_event(*row) for row in events], [PublicationRow(at_ms, _shows(shown)) for at_ms, shown in pages]
+
+
+def _event(incident: str, number: int, at_ms: int, kind: str, body: Mapping[str, Any]) -> EventRow:
+    components = tuple(str(name) for name in body.get("components") or ())
+    into = str(body.get("into") or "")
+    return EventRow(incident, number, at_ms, kind, components, str(body.get("cause") or ""), into)
+
+
+def _shows(shown: Any) -> dict[str, int]:
+    return {str(incident): int(number) for incident, number in dict(shown).items()}
+
+
+async def announce(url: str, planned: Maintenance, began_ms: int) -> None:
+    """Planned work, as its operator announces it. Raises store.lane.StoreFault."""
+    identifier, now_ms = clock.new_id(), clock.now_ms()
+    from_ms, to_ms = (began_ms + round(at_s * 1000) for at_s in (planned.from_s, planned.to_s))
+    words = json.dumps(planned.words, ensure_ascii=False)
+
+    async def work(conn: psycopg.AsyncConnection[Any]) -> None:
+        await conn.execute(_ANNOUNCE, (identifier, from_ms, to_ms, planned.components, words, now_ms))
+
+    lane = Lane(url, name="hakika replay")
+    try:
+        await lane.run(work, deadline_s=ANNOUNCE_S)
+    finally:
+        await lane.close()
+
+
+def faults_of(scenario: Scenario, began_ms: int, told: list[Told]) -> list[Fault]:
+    """The scenario's expectations with the instants at which customers could first meet them."""
+    return [_fault(expected, began_ms, told) for expected in scenario.expected]
+
+
+def _fault(expected: Expected, began_ms: int, told: list[Told]) -> Fault:
+    from_ms, until_ms = (began_ms + round(at_s * 1000) for at_s in (expected.from_s, expected.to_s))
+    banks = {name.removeprefix(CORRIDOR) for name in expected.components if name.startswith(CORRIDOR)}
+    everybody = any(not name.startswith(CORRIDOR) for name in expected.components)
+    orders = [one.asked_ms for one in told if one.asked_ms >= from_ms and (everybody or one.order.bank in banks)]
+    return Fault(
+        first_ms=min(orders, default=from_ms),
+        until_ms=until_ms,
+        components=frozenset(expected.components),
+        may=frozenset(expected.may),
+        relapse=expected.relapse,
+    )
