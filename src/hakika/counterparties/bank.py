@@ -28,6 +28,7 @@ from hakika.counterparties.page import Page
 from hakika.counterparties.polls import LATER_S, Polls
 from hakika.counterparties.sender import Sender
 from hakika.counterparties.settings import BankSettings
+from hakika.counterparties.statements import Statements
 from hakika.wire import jws
 
 NOTICES_EVERY_S = 1.0
@@ -72,17 +73,20 @@ async def serve(configured: BankSettings) -> None:
     books.start(seeded_customers(configured), configured.opening_balance_minor)
     gateway = _gateway(configured, faults)
     sender = Sender(configured.id, books, gateway, faults, sends_max=configured.sends_max)
+    key_file = configured.health_public_key_file
+    statements = Statements(configured.id, [jws.load_public_key(key_file)] if key_file else [])
     desk = Desk(
         configured.id,
         books,
         gateway,
         sender,
+        statements,
         asks_first=configured.style == "asks_first",
         per_message=configured.transfers_per_message,
         gather_s=configured.gather_ms / 1000,
     )
     polls = _polls(configured, books, gateway, sender, faults)
-    door = Door(_routes(configured, books, desk, sender, gateway, polls, faults))
+    door = Door([*statements.routes(), *_routes(configured, books, desk, sender, gateway, polls, faults)])
     stop = _stop_requested()
     listening = await listen(door, *configured.host_port)
     loops = [_kept_up("sender", sender.run), _kept_up("desk", desk.run)]

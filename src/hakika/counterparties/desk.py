@@ -1,8 +1,9 @@
 """The customer's side of the bank: a wish to pay becomes a debit with its message in the outbox, or a plain no.
 
-A bank that asks first debits only on the quote `now`; a bank that sends throughout debits whenever the account
-covers it. One request id is one debit: asked again, it gets the first answer. A request that did not debit may
-be asked again under the same id. Debits gathered into one message share its commit.
+A bank that asks first debits only on the quote `now`, and asks nobody while the operator's health has told it to hold
+its corridor; a bank that sends throughout debits whenever the account covers it. One request id is one debit: asked
+again, it gets the first answer. A request that did not debit may be asked again under the same id. Debits gathered
+into one message share its commit.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from hakika.counterparties.gateway import Gateway, NoAnswer
 from hakika.counterparties.messages import instruction_body
 from hakika.counterparties.notices import LANGUAGES
 from hakika.counterparties.sender import Sender
+from hakika.counterparties.statements import Statements
 from hakika.domain.money import AMOUNT_MINOR_MAX
 from hakika.wire.bank_api import QuoteAnswer
 
@@ -90,6 +92,7 @@ class Desk:
         books: Books,
         gateway: Gateway,
         sender: Sender,
+        statements: Statements,
         *,
         asks_first: bool,
         per_message: int,
@@ -99,6 +102,7 @@ class Desk:
         self._books = books
         self._gateway = gateway
         self._sender = sender
+        self._statements = statements
         self._asks_first = asks_first
         self._per_message = per_message
         self._gather_s = gather_s
@@ -119,6 +123,8 @@ class Desk:
             known = bookings.known_request(self._books.reader, order)
             if known is not None:
                 return Outcome(known)
+            if self._statements.may_debit(order.customer) is False:
+                return Outcome(NotDebited("corridor_held"), "HOLD")
             answer = await self.quote(order)
             if answer is None:
                 return Outcome(NotDebited("no_answer_from_gateway"), "HOLD")

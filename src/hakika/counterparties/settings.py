@@ -33,6 +33,7 @@ class BankSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     kid: str
     style: Literal["asks_first", "sends_throughout"]
     control_token_file: Path
+    health_public_key_file: Path | None = None  # whose statements about our corridor count
     scale: float = 1.0  # divides policies: when to poll, when to write to customers
     customers: int = 100
     seed: int = 1
@@ -97,6 +98,7 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> BankSettin
         gateway_public_key_file=folder / settings.gateway_public_key_file,
         signing_key_file=folder / settings.signing_key_file,
         control_token_file=folder / settings.control_token_file,
+        health_public_key_file=folder / settings.health_public_key_file if settings.health_public_key_file else None,
     )
 
 

@@ -145,6 +145,39 @@ CREATE TABLE publication (
 );
 COMMENT ON TABLE publication IS 'Every version of the status page that was swapped in, and which event of each incident it shows.';
 
+CREATE TABLE statement_number (
+    bank text PRIMARY KEY,
+    seq  bigint NOT NULL CHECK (seq > 0)
+);
+COMMENT ON TABLE statement_number IS 'The last number of a corridor''s statements; raised before the statement leaves, so that no number is used twice.';
+
+CREATE TABLE statement (
+    bank      text NOT NULL,
+    seq       bigint NOT NULL,
+    issued_ms bigint NOT NULL,
+    decision  text NOT NULL CHECK (decision IN ('OPEN', 'SLOW', 'HOLD', 'TRICKLE')),
+    body      bytea NOT NULL,
+    acknowledged_ms bigint,
+    PRIMARY KEY (bank, seq)
+);
+COMMENT ON TABLE statement IS 'Statements with which a corridor''s decision changed; heartbeats between them are not kept.';
+COMMENT ON COLUMN statement.acknowledged_ms IS 'When the bank first answered that it knows this number or a later one: it is warned since then.';
+
+CREATE FUNCTION statement_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'statement_number' THEN
+        IF NEW.bank <> OLD.bank OR NEW.seq <= OLD.seq THEN
+            RAISE EXCEPTION 'numbers of statements only rise' USING ERRCODE = 'HK031';
+        END IF;
+    ELSIF OLD.acknowledged_ms IS NOT NULL OR (NEW.bank, NEW.seq, NEW.issued_ms, NEW.decision, NEW.body)
+            IS DISTINCT FROM (OLD.bank, OLD.seq, OLD.issued_ms, OLD.decision, OLD.body) THEN
+        RAISE EXCEPTION 'a statement stays as it was said' USING ERRCODE = 'HK032';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER statement_number_guard BEFORE UPDATE ON statement_number FOR EACH ROW EXECUTE FUNCTION statement_guard();
+CREATE TRIGGER statement_guard BEFORE UPDATE ON statement FOR EACH ROW EXECUTE FUNCTION statement_guard();
+
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HK001';
@@ -168,6 +201,8 @@ CREATE TRIGGER judgement_append_only BEFORE UPDATE OR DELETE ON judgement FOR EA
 CREATE TRIGGER judgement_no_truncate BEFORE TRUNCATE ON judgement EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER publication_append_only BEFORE UPDATE OR DELETE ON publication FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER publication_no_truncate BEFORE TRUNCATE ON publication EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER statement_no_delete BEFORE DELETE ON statement FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER statement_no_truncate BEFORE TRUNCATE ON statement EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER maintenance_no_delete BEFORE DELETE ON maintenance FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER maintenance_no_truncate BEFORE TRUNCATE ON maintenance EXECUTE FUNCTION refuse_change();
 
@@ -183,3 +218,6 @@ GRANT DELETE ON signal_interval, silence, probe_result, report, refused_input TO
 GRANT UPDATE (count) ON refused_input TO hakika_health_app;
 GRANT UPDATE (state, upto_ms) ON detector_state TO hakika_health_app;
 GRANT UPDATE (cancelled_ms) ON maintenance TO hakika_health_app;
+GRANT INSERT ON statement_number, statement TO hakika_health_app;
+GRANT UPDATE (seq) ON statement_number TO hakika_health_app;
+GRANT UPDATE (acknowledged_ms) ON statement TO hakika_health_app;
