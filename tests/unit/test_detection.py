@@ -95,6 +95,16 @@ def test_naming_more_than_was_broken_is_wrong(names: tuple[str, ...], said: str)
     assert found.seen[0].closed_right
 
 
+def test_the_wrong_cause_or_none_is_wrong() -> None:
+    narrow = Fault(T, T + 300_000, CORE, MAY, causes=frozenset({"bank"}))
+    assert "the cause is said to be core" in why(judged([OPENED, CLOSED], faults=(narrow,)))
+    better = EventRow("one", 40, T + 30_000, "localised", ("role:core",), "bank:bank-b")
+    assert judged([OPENED, better, CLOSED], faults=(narrow,)).seen[0].named_right
+    silent = [EventRow("one", e.number, e.at_ms, e.kind, e.components) for e in (OPENED, CLOSED)]
+    assert "no cause is named" in why(judged(silent, faults=(narrow,)))
+    assert judged(silent).seen[0].named_right  # where none is expected, none is wrong
+
+
 def test_naming_less_than_was_broken_is_wrong() -> None:
     both = Fault(T, T + 300_000, frozenset({"corridor:bank-b", "corridor:bank-c"}))
     one = event(12, "opened", "corridor:bank-b")

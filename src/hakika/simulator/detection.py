@@ -44,6 +44,7 @@ class Fault:
     components: frozenset[str]
     may: frozenset[str] = frozenset()
     relapse: bool = False
+    causes: frozenset[str] = frozenset()  # kinds of cause that are right; empty: none is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ class _Story:
                 names = frozenset(event.components) | (frozenset() if event.kind == "corrected" else names)
         return names
 
+    def cause(self, by_ms: int) -> str:
+        """The kind of the cause that it names last by an instant; empty where it names none."""
+        causes = [event.cause for event in self.events if event.at_ms <= by_ms and event.cause]
+        return causes[-1].partition(":")[0] if causes else ""
+
     def open_at(self, at_ms: int) -> bool:
         return any(since.at_ms <= at_ms and (until is None or until > at_ms) for since, until in self.spans())
 
@@ -141,7 +147,7 @@ def _of(fault: Fault, stories: Mapping[str, _Story]) -> list[tuple[_Story, Event
             in_time = fault.first_ms <= since.at_ms <= fault.until_ms + LATE_MS
             through = fault.relapse and since.at_ms < fault.first_ms and (until is None or until > fault.first_ms)
             named = story.named(until if until is not None else fault.until_ms + LATE_MS)
-            if (in_time or through) and named & fault.components:
+            if (in_time or through) and named & (fault.components | fault.may):
                 found.append((story, since, until))
     return sorted(found, key=lambda one: (one[1].at_ms, one[0].id))
 
@@ -197,6 +203,10 @@ def _named(
     named = frozenset[str]().union(*(story.named(by_ms) for story, _, _ in found))
     wrong = [f"{name} is not named" for name in sorted(fault.components - named)]
     wrong += [f"{name} is named and was well" for name in sorted(named - fault.components - fault.may)]
+    if fault.causes:
+        said = {story.cause(by_ms) for story, _, _ in found} - {""}
+        wrong += [f"the cause is said to be {cause}" for cause in sorted(said - fault.causes)]
+        wrong += ["no cause is named"] * (not said)
     fresh = since.kind != "relapsed" and since.at_ms >= fault.first_ms
     if before is not None and before.detected_ms is not None and fresh:
         wrong.append("the relapse was opened as another incident")

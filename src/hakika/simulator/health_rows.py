@@ -89,4 +89,5 @@ def _fault(expected: Expected, began_ms: int, told: list[Told]) -> Fault:
         components=frozenset(expected.components),
         may=frozenset(expected.may),
         relapse=expected.relapse,
+        causes=frozenset(expected.causes),
     )

@@ -70,7 +70,7 @@ def in_flight(record: Record, *, width: int, height: int, number: int) -> str:
 def waits(record: Record, *, width: int, number: int) -> str:
     """How long transfers waited, from custody until the money was where it belonged."""
     bars = wait_bars(record)
-    row, label = 34, 232 if width > 500 else 96
+    row, label = 34, 290 if width > 500 else 96
     height = row * len(bars) + 8
     most = max((bar.count for bar in bars), default=1) or 1
     room = width - label - (210 if width > 500 else 124)

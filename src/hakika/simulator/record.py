@@ -49,9 +49,9 @@ class Record:
         return self.scenario.story_time((at_ms - self.began_ms) / 1000)
 
     def clock(self, at_ms: int) -> str:
-        """The story's clock, hours and minutes; with the day where it is another one."""
+        """The story's clock, hours and minutes; with the day where it is not the one on which the outage began."""
         moment = self.story(at_ms)
-        same = moment.date() == self.scenario.starts.date()
+        same = moment.date() == self.scenario.story_time(self.scenario.outage[0]).date()
         return f"{moment:%H:%M}" if same else f"{moment:%H:%M} on {moment.day} {moment:%B}"
 
     def seconds(self, at_ms: int) -> float:

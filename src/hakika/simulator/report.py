@@ -240,8 +240,8 @@ def _counted(record: Record) -> list[dict[str, str]]:
         "unfinished": "neither arrived nor back, or not confirmed and booked by the bank",
         "double_credited": "credited more than once, or credited and given back",
         "deadline_missed": "late, although nothing had been sent and the bank could be reached",
-        "in_doubt_past_deadline": f"late because an answer was missing; {extra['cuts']} cuts allow "
-        f"{extra['in_doubt_bound']}" + (f"; {swallowed} swallowed by the link" if swallowed else ""),
+        "in_doubt_past_deadline": f"late because an answer was missing; {_allowed(extra)}"
+        + (f"; {swallowed} swallowed by the link" if swallowed else ""),
         "longest_wait_s": f"{duration(figures['longest_wait_scaled_s'])} by the clock of that day",
         "tracking_checked": f"{extra['tracking_with_core_dead']:,} of them while the core was dead",
         "tracking_wrong": "pages that said something false",
@@ -259,6 +259,11 @@ def _counted(record: Record) -> list[dict[str, str]]:
         shown = "not known" if amount is None else f"{amount:,}"
         rows.append({"name": name, "value": shown, "words": "minor units; 0 is right"})
     return rows
+
+
+def _allowed(extra: dict[str, Any]) -> str:
+    cuts, bound = extra["cuts"], extra["in_doubt_bound"]
+    return f"{cuts} cuts allow {bound}" if cuts > 1 else f"{bound} are allowed"
 
 
 def _shown(value: object) -> str:

@@ -95,14 +95,16 @@ class Maintenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An incident that has to be open: something was broken from `from_s` to `to_s`.
 
-    `components` have to be named, `may` are not wrong to be named as well, nothing else is right. A `relapse` is
-    no incident of its own: the one before it is opened again.
+    `components` have to be named, `may` are not wrong to be named as well, nothing else is right; `causes` are the
+    kinds of cause that are right (none given: any). A `relapse` is no incident of its own: the one before it is
+    opened again.
     """
 
     from_s: float
     to_s: float
     components: list[str]
     may: list[str] = msgspec.field(default_factory=list)
+    causes: list[str] = msgspec.field(default_factory=list)
     relapse: bool = False
 
 

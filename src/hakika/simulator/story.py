@@ -61,6 +61,11 @@ class Story:
     amount: str
     lines: list[Line]
 
+    @property
+    def days(self) -> bool:
+        """It has another day's hours in it."""
+        return any(len(line.clock) > len("00:00") for line in self.lines)
+
 
 def stories(record: Record) -> list[Story]:
     """One transfer that arrived late and one that came back, as far as there are such."""
