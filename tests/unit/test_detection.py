@@ -199,6 +199,13 @@ def test_what_was_merged_into_the_right_one_is_no_false_incident() -> None:
     assert judged([OPENED, CLOSED, other, stray]).false_incidents == 1
 
 
+def test_what_need_not_be_seen_is_not_false_either() -> None:
+    blip = Fault(T + 340_000, T + 350_000, frozenset({"corridor:bank-a"}), required=False)
+    said = event(345, "opened", "corridor:bank-a", incident="two")
+    assert judged([OPENED, CLOSED, said], faults=(FAULT, blip)).figures() == judged([OPENED, CLOSED]).figures()
+    assert judged([OPENED, CLOSED, said], faults=(FAULT,)).false_incidents == 1
+
+
 def test_an_operator_s_own_incident_is_no_false_alarm() -> None:
     by_hand = event(500, "opened_by_hand", "channel:tracking", incident="two")
     assert judged([OPENED, CLOSED, by_hand]).false_incidents == 0

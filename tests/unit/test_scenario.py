@@ -220,7 +220,12 @@ def test_the_clock_goes_through_its_pins_and_back() -> None:
             "components = []",
             "one component or more",
         ),
-        ("2024-01-09", "components = [", "relapse = true\ncomponents = [", "a relapse follows an incident"),
+        (
+            "2024-01-09",
+            "components = [",
+            "relapse = true\ncomponents = [",
+            "a relapse follows an incident, and is required",
+        ),
     ],
 )
 def test_a_mistake_in_the_other_tables_is_named(tmp_path: Path, file: str, old: str, new: str, said: str) -> None:

@@ -45,6 +45,7 @@ class Fault:
     may: frozenset[str] = frozenset()
     relapse: bool = False
     causes: frozenset[str] = frozenset()  # kinds of cause that are right; empty: none is wrong
+    required: bool = True  # False: it need not be seen, and an incident about it is not false
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +120,13 @@ class _Story:
 def judge(
     faults: Sequence[Fault], events: Iterable[EventRow], publications: Iterable[PublicationRow], *, ended_ms: int
 ) -> Detection:
-    """Hold what was said against what was broken. `events` in the order of their numbers, for each incident."""
+    """Hold what was said against what was broken; a `Seen` for each required fault, in their order."""
     stories = _stories(events)
     pages = sorted(publications, key=lambda page: page.at_ms)
     seen: list[Seen] = []
-    for number, fault in enumerate(faults):
-        following = faults[number + 1] if number + 1 < len(faults) else None
+    required = [fault for fault in faults if fault.required]
+    for number, fault in enumerate(required):
+        following = required[number + 1] if number + 1 < len(required) else None
         until_ms = ended_ms if following is None else following.first_ms
         before = seen[-1] if seen and fault.relapse else None
         seen.append(_seen(fault, stories, pages, until_ms=until_ms, relapses=following is not None, before=before))

@@ -90,4 +90,5 @@ def _fault(expected: Expected, began_ms: int, told: list[Told]) -> Fault:
         may=frozenset(expected.may),
         relapse=expected.relapse,
         causes=frozenset(expected.causes),
+        required=expected.required,
     )

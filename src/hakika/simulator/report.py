@@ -191,7 +191,8 @@ def _seen(record: Record) -> list[dict[str, str]]:
     if record.detection is None:
         return []
     rows = []
-    for expected, seen in zip(record.scenario.expected, record.detection.seen, strict=True):
+    required = [one for one in record.scenario.expected if one.required]
+    for expected, seen in zip(required, record.detection.seen, strict=True):
         since, until = (record.scenario.story_time(at_s) for at_s in (expected.from_s, expected.to_s))
         rows.append(
             {

@@ -97,7 +97,8 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `components` have to be named, `may` are not wrong to be named as well, nothing else is right; `causes` are the
     kinds of cause that are right (none given: any). A `relapse` is no incident of its own: the one before it is
-    opened again.
+    opened again. What is not `required` is too short or too slight to demand that it is seen; an incident about it
+    is not false.
     """
 
     from_s: float
@@ -106,6 +107,7 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may: list[str] = msgspec.field(default_factory=list)
     causes: list[str] = msgspec.field(default_factory=list)
     relapse: bool = False
+    required: bool = True
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

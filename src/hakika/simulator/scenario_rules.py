@@ -179,10 +179,10 @@ def _health(scenario: Scenario) -> list[Problem]:
             found.append(Problem(place, "from_s, to_s, rising"))
         if not expected.components:
             found.append(Problem(place, "names one component or more"))
-        if expected.relapse and number == 1:
-            found.append(Problem(place, "a relapse follows an incident"))
+        if expected.relapse and (number == 1 or not expected.required):
+            found.append(Problem(place, "a relapse follows an incident, and is required"))
         found += _components(place, [*expected.components, *expected.may])
-    spans = [(one.from_s, one.to_s) for one in scenario.expected]
+    spans = [(one.from_s, one.to_s) for one in scenario.expected if one.required]
     if any(since < before[1] for before, (since, _) in pairwise(spans)):
         found.append(Problem("expected", "each begins after the one before has ended"))
     return found
