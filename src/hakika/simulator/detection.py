@@ -3,7 +3,8 @@
 Health's own account is not believed: the instant from which delay counts is that of the first order that customers
 gave after something broke, as the driver sent it; what was broken, and until when, is the scenario's. An incident
 that matches nothing expected is a false one, and so is an all-clear while something is broken. Everything is in
-milliseconds of the wall clock until it becomes seconds in the figures. Pure; `health_rows.py` reads the rows.
+milliseconds of the wall clock until it becomes seconds in the figures. Pure; `health_rows.py` reads the incidents,
+`page_reader.py` the page.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ LATE_MS = 30_000  # an incident that opens so soon after the end still speaks of
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event of an incident, as it is stored; `components` as far as it names any, `cause` too."""
+    """One event of an incident (32 hex digits), as it is stored; components and cause as far as it names any."""
 
     incident: str
     number: int
@@ -28,8 +29,8 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PublicationRow:
-    """A version of the status page, and the last event of each incident that it shows."""
+class PageRow:
+    """What a reader of the status page saw at an instant: of each incident, how often it has opened."""
 
     at_ms: int
     shows: Mapping[str, int]
@@ -100,6 +101,10 @@ class _Story:
                 found[-1] = (found[-1][0], event.at_ms)
         return found
 
+    def openings(self, number: int) -> int:
+        """How often it had opened with event `number`: once, and once for each relapse."""
+        return 1 + sum(event.kind == "relapsed" for event in self.events if event.number <= number)
+
     def named(self, by_ms: int) -> frozenset[str]:
         """The components that it has named by an instant; a correction replaces them."""
         names: frozenset[str] = frozenset()
@@ -117,19 +122,17 @@ class _Story:
         return any(since.at_ms <= at_ms and (until is None or until > at_ms) for since, until in self.spans())
 
 
-def judge(
-    faults: Sequence[Fault], events: Iterable[EventRow], publications: Iterable[PublicationRow], *, ended_ms: int
-) -> Detection:
+def judge(faults: Sequence[Fault], events: Iterable[EventRow], pages: Iterable[PageRow], *, ended_ms: int) -> Detection:
     """Hold what was said against what was broken; a `Seen` for each required fault, in their order."""
     stories = _stories(events)
-    pages = sorted(publications, key=lambda page: page.at_ms)
+    read = sorted(pages, key=lambda page: page.at_ms)
     seen: list[Seen] = []
     required = [fault for fault in faults if fault.required]
     for number, fault in enumerate(required):
         following = required[number + 1] if number + 1 < len(required) else None
         until_ms = ended_ms if following is None else following.first_ms
         before = seen[-1] if seen and fault.relapse else None
-        seen.append(_seen(fault, stories, pages, until_ms=until_ms, relapses=following is not None, before=before))
+        seen.append(_seen(fault, stories, read, until_ms=until_ms, relapses=following is not None, before=before))
     wrong = _false(faults, stories)
     return Detection(tuple(seen), len(wrong), tuple(wrong))
 
@@ -157,7 +160,7 @@ def _of(fault: Fault, stories: Mapping[str, _Story]) -> list[tuple[_Story, Event
 def _seen(
     fault: Fault,
     stories: Mapping[str, _Story],
-    pages: Sequence[PublicationRow],
+    pages: Sequence[PageRow],
     *,
     until_ms: int,
     relapses: bool,
@@ -172,7 +175,8 @@ def _seen(
     again = next((e for e in story.events if e.kind == "relapsed" and e.at_ms >= fault.first_ms), None)
     opening = again if since.at_ms < fault.first_ms and again is not None else since
     detected_ms = max(opening.at_ms, fault.first_ms)
-    page = next((p for p in pages if p.at_ms >= opening.at_ms and p.shows.get(story.id, 0) >= opening.number), None)
+    times = story.openings(opening.number)
+    page = next((p for p in pages if p.at_ms >= opening.at_ms and p.shows.get(story.id, 0) >= times), None)
     published_ms = None if page is None else max(page.at_ms, fault.first_ms)
     named, names_wrong = _named(fault, found, stories, since, before)
     closed_ms, close_wrong = _closed(fault, found, until_ms, relapses=relapses)

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from hakika import clock
-from hakika.simulator.detection import EventRow, Fault, PublicationRow
+from hakika.simulator.detection import EventRow, Fault
 from hakika.simulator.driver import Told
 from hakika.simulator.scenario import Expected, Maintenance, Scenario
 from hakika.store.lane import Lane
@@ -21,10 +21,7 @@ ANNOUNCE_S = 10.0
 CORRIDOR = "corridor:"
 
 _EVENTS = """
-SELECT incident::text, number, at_ms, kind, body FROM incident_event ORDER BY incident, number
-"""
-_PUBLICATIONS = """
-SELECT at_ms, incidents FROM publication ORDER BY seq
+SELECT replace(incident::text, '-', ''), number, at_ms, kind, body FROM incident_event ORDER BY incident, number
 """
 _ANNOUNCE = """
 INSERT INTO maintenance (id, from_ms, to_ms, components, words, announced_ms, announced_by)
@@ -32,29 +29,24 @@ VALUES (%s, %s, %s, %s, %s, %s, 'scenario') ON CONFLICT (id) DO NOTHING
 """
 
 
-async def read(url: str) -> tuple[list[EventRow], list[PublicationRow]]:
-    """Every event of every incident, and every version of the page. Raises store.lane.StoreFault."""
+async def read(url: str) -> list[EventRow]:
+    """Every event of every incident. Raises store.lane.StoreFault."""
 
-    async def work(conn: psycopg.AsyncConnection[Any]) -> tuple[list[Any], list[Any]]:
-        events = await (await conn.execute(_EVENTS)).fetchall()
-        return events, await (await conn.execute(_PUBLICATIONS)).fetchall()
+    async def work(conn: psycopg.AsyncConnection[Any]) -> list[Any]:
+        return await (await conn.execute(_EVENTS)).fetchall()
 
     lane = Lane(url, name="hakika replay")
     try:
-        events, pages = await lane.run(work, deadline_s=READ_S)
+        events = await lane.run(work, deadline_s=READ_S)
     finally:
         await lane.close()
-    return [_event(*row) for row in events], [PublicationRow(at_ms, _shows(shown)) for at_ms, shown in pages]
+    return [_event(*row) for row in events]
 
 
 def _event(incident: str, number: int, at_ms: int, kind: str, body: Mapping[str, Any]) -> EventRow:
     components = tuple(str(name) for name in body.get("components") or ())
-    into = str(body.get("into") or "")
+    into = str(body.get("into") or "").replace("-", "")
     return EventRow(incident, number, at_ms, kind, components, str(body.get("cause") or ""), into)
-
-
-def _shows(shown: Any) -> dict[str, int]:
-    return {str(incident): int(number) for incident, number in dict(shown).items()}
 
 
 async def announce(url: str, planned: Maintenance, began_ms: int) -> None:

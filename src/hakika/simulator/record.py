@@ -14,7 +14,7 @@ from hakika.simulator.scenario import Scenario
 from hakika.simulator.tracking import Sample
 
 # Upper ends of the bars of waits, seconds of real time; the last one is open.
-WAIT_STEPS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0)
+WAIT_STEPS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 160.0, 320.0, 640.0)
 
 
 @dataclass(slots=True)

@@ -25,8 +25,10 @@ from hakika.simulator.demand import orders_of
 from hakika.simulator.detection import Detection
 from hakika.simulator.driver import Customers
 from hakika.simulator.folder import FolderRefused, StateFolder
+from hakika.simulator.health_role import page_folder
 from hakika.simulator.judge import judged
 from hakika.simulator.lives import Counts, counts, doubtful
+from hakika.simulator.page_reader import PageReader
 from hakika.simulator.plan import BankPlan, Plan
 from hakika.simulator.record import Mark, Record
 from hakika.simulator.scenario import Event, Maintenance, Scenario, faster
@@ -134,6 +136,7 @@ class Player:
     _actions: Actions = field(init=False)
     _customers: Customers = field(init=False)
     _tracker: Tracker = field(init=False)
+    _page: PageReader = field(init=False)
     _terminal: Terminal = field(init=False)
     _counts: Counts | None = None
     _known: bool = False
@@ -175,8 +178,10 @@ class Player:
         orders = orders_of(self.scenario, plan, seed=self.seed, share=self.share)
         self._customers = Customers({bank: self._stack.url(bank) for bank in plan.bank_ids})
         self._tracker = Tracker(self._stack.url("gateway"), self.seed)
+        self._page = PageReader(page_folder(self.folder))
         self._began_s, self._began_ms = clock.monotonic_s(), clock.now_ms()
-        for loop in (self._count(), self._show(), self._follow(), self._follow_doubts(), self._sample()):
+        watching = (self._count(), self._show(), self._follow(), self._follow_doubts(), self._sample())
+        for loop in (*watching, self._page.run()):
             self._start(loop)
         for planned in self.scenario.maintenance:
             self._start(self._announce(planned))
@@ -216,12 +221,12 @@ class Player:
         if watch is None or not self.scenario.expected:
             return None
         try:
-            events, pages = await health_rows.read(watch.access.reader_url)
+            events = await health_rows.read(watch.access.reader_url)
         except StoreFault as fault:
             log.error("health's database cannot be read, it counts as having seen nothing: %s", fault)
-            events, pages = [], []
+            events = []
         faults = health_rows.faults_of(self.scenario, self._began_ms, self._customers.told)
-        return detection.judge(faults, events, pages, ended_ms=ended_ms)
+        return detection.judge(faults, events, self._page.rows, ended_ms=ended_ms)
 
     async def _announce(self, planned: Maintenance) -> None:
         """Planned work is announced at its second, where there is somebody to hear it."""
