@@ -151,7 +151,7 @@ def _outages(record: Record, frame: Frame) -> str:
         parts.append(
             f'<rect x="{since:.1f}" y="{top}" width="{until - since:.1f}" height="{bottom - top}" class="band"/>'
         )
-        if number == 0 or middle - half <= (since + until) / 2 <= middle + half:
+        if number == 0 or middle - half >= free:
             parts.append(f'<text x="{middle:.1f}" y="13" class="t mid strong">{words}</text>')
             free = middle + half + LETTER
     return "".join(parts)
@@ -251,7 +251,11 @@ def _seen(record: Record, frame: Frame) -> str:
     for seen in record.detection.seen:
         words = "" if seen.detected_after_s is None else f"seen {seen.detected_after_s:.0f} s"
         words += "" if seen.published_after_s is None else f", said {seen.published_after_s:.0f} s"
-        for at_ms, word, up in ((seen.published_ms, "", 0), (seen.detected_ms, words, 8), (seen.closed_ms, "over", 26)):
+        for at_ms, word, up in (
+            (seen.published_ms, "", 0),
+            (seen.detected_ms, words, 34),
+            (seen.closed_ms, "over", 52),
+        ):
             if at_ms is not None:
                 parts.append(_line(frame, frame.x(record.seconds(at_ms)), word, up))
     return "".join(parts)
