@@ -23,8 +23,8 @@ STOP_S = 1.0
 HEAD = struct.Struct("!cI")  # a message of the server: its type, and its length without the type
 READY = b"Z"  # ReadyForQuery: the exchange is over
 TIMES_MAX = 1_000.0
-# What an exchange takes that is multiplied: measured, within bounds, so that the story is the same on every machine. The
-# least is the mean of a healthy core's exchanges as measured on two cores; what takes longer than the most is a hiccup.
+# What is multiplied is what was measured, within bounds, so that the story is the same on every machine: at least the
+# mean of a healthy core's exchanges on two cores; what takes longer than the most is a hiccup.
 HEALTHY_MIN_S, HEALTHY_MAX_S = 0.0025, 0.05
 
 log = logging.getLogger(__name__)
