@@ -15,6 +15,7 @@ from hakika.services.gateway.acts import Acts
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import Bank
 from hakika.services.gateway.intake import Arrived, Custody, Intake, arrived
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import Desk
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway.banks import BankRow, KeyRow, register
@@ -49,9 +50,14 @@ def credit(uetr: UUID | None = None, **other: Any) -> CreditTransfer:
     return replace(whole, **other)
 
 
-def message(*transfers: CreditTransfer, msg_id: str | None = None, sender: str = "bank-a") -> Arrived:
+def message(
+    *transfers: CreditTransfer,
+    msg_id: str | None = None,
+    sender: str = "bank-a",
+    created_ms: int = 1_690_437_600_000,
+) -> Arrived:
     """A pacs.008 as it arrives, with its bytes."""
-    content = CreditTransferMessage(msg_id or clock.new_id().hex, 1_690_437_600_000, transfers)
+    content = CreditTransferMessage(msg_id or clock.new_id().hex, created_ms, transfers)
     return arrived(bank(sender), content, write_credit_transfer(content), "protected..signature")
 
 
@@ -88,18 +94,29 @@ class Gateway:
     intake: Intake
     desk: Desk
     acts: Acts
+    signals: GatewaySignals
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database: RoleAccess, *, holder: UUID = HOLDER, scale: float = 1.0) -> AsyncIterator["Gateway"]:
+    async def open(
+        cls,
+        database: RoleAccess,
+        *,
+        holder: UUID = HOLDER,
+        scale: float = 1.0,
+        restored_ms: int | None = None,
+        signals: GatewaySignals | None = None,
+    ) -> AsyncIterator["Gateway"]:
         """A process of the gateway; several may be open on one database."""
+        signals = signals or GatewaySignals()
         lanes = Lanes(database.app_url, size=4, name="test")
         intake_lane = ForgetfulLane(database.app_url, name="test intake")
         desk_lane = ForgetfulLane(database.app_url, name="test desk")
         intake = Intake(
-            intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None
-        )
-        desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None)
+            intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None,
+            restored_ms=restored_ms, signals=signals,
+        )  # fmt: skip
+        desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None, signals=signals)
         for name in BANKS:
             key = KeyRow(f"{name}-1", name, PUBLIC_KEY.public_bytes_raw())
             row = BankRow(name, name.title(), f"http://127.0.0.1:1/{name}", "house-4h")
@@ -107,7 +124,8 @@ class Gateway:
         intake.flusher.start()
         desk.flusher.start()
         try:
-            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, Acts(desk, lanes, Leash(scale)))
+            acts = Acts(desk, lanes, Leash(scale), restored=restored_ms is not None)
+            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, acts, signals)
         finally:
             await intake.flusher.stop()
             await desk.flusher.stop()

@@ -2,9 +2,10 @@
 
 The first inquiry about a transfer comes after `poll_after_s`, each next one after twice as long, and after
 `polls_max` only once in two hours; all divided by the scale. Retry-After stops all inquiries for that long.
-"Unknown", silence and busy are no evidence: nothing follows from them. What a signed answer says is booked like
-a callback. On command (`polls_times`) the bank loses its manners: it asks so many times as often, about whatever is
-not final, and minds neither Retry-After nor what it has asked already.
+Silence and busy are no evidence: nothing follows from them. Nor is "unknown" evidence of any end: the gateway has
+lost the message, and is sent the same bytes again. What a signed answer says is booked like a callback. On command
+(`polls_times`) the bank loses its manners: it asks so many times as often, about whatever is not final, and minds
+neither Retry-After nor what it has asked already.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ LOOK_ROWS_MAX = 200
 STORM_AT_ONCE = 12  # the connections that are spare beside the messages under way
 BUSY_PAUSE_S = 5.0  # where busy came without Retry-After
 TOO_MANY = 429
+UNKNOWN = 404
 
 Due = tuple[float, str, int]  # monotonic seconds, UETR, inquiries made
 
@@ -138,10 +140,13 @@ class Polls:
         self.made += 1
         if answer.status == TOO_MANY or answer.status >= 500:
             return BUSY_PAUSE_S if answer.retry_after_s is None else answer.retry_after_s
-        if answer.status != 200 or self._faults.loses_answer():
+        if answer.status not in (200, UNKNOWN) or self._faults.loses_answer():
             return None
         try:
             evidence = self._gateway.verified(answer.body, answer.signature)
+            if answer.status == UNKNOWN:
+                await self._sender.send_again(row["msg_id"])
+                return None
             statements = read_statements(answer.body)
             await self._sender.book("final", evidence, statements)
         except (SignatureRefused, MessageUnread, BooksBusy, BooksUnanswered) as error:
