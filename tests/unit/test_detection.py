@@ -220,6 +220,10 @@ def test_planned_work_that_overruns() -> None:
     overran = event(0, "overran", "role:core")
     found = judged([overran, CLOSED], [page(1, one=1)])
     assert (found.seen[0].detected_after_s, found.seen[0].published_after_s) == (0.0, 1.0)
+    at_once = Fault(T + 400, T + 300_000, CORE, MAY, since_ms=T)  # seen before the next customer came
+    found = judged([overran, CLOSED], [page(0.2, one=1)], (at_once,))
+    assert (found.seen[0].detected_after_s, found.seen[0].published_after_s) == (0.0, 0.0)
+    assert found.false_incidents == 0
     early = judged([event(-100, "opened", "role:core"), CLOSED], [])
     assert early.false_incidents == 1  # it had been announced
 

@@ -47,6 +47,12 @@ class Fault:
     relapse: bool = False
     causes: frozenset[str] = frozenset()  # kinds of cause that are right; empty: none is wrong
     required: bool = True  # False: it need not be seen, and an incident about it is not false
+    since_ms: int | None = None  # when it began, where that is before the first order: seen meanwhile is seen at once
+
+    @property
+    def began_ms(self) -> int:
+        """Nothing was broken before."""
+        return self.first_ms if self.since_ms is None else self.since_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +155,8 @@ def _of(fault: Fault, stories: Mapping[str, _Story]) -> list[tuple[_Story, Event
     found = []
     for story in stories.values():
         for since, until in story.spans():
-            in_time = fault.first_ms <= since.at_ms <= fault.until_ms + LATE_MS
-            through = fault.relapse and since.at_ms < fault.first_ms and (until is None or until > fault.first_ms)
+            in_time = fault.began_ms <= since.at_ms <= fault.until_ms + LATE_MS
+            through = fault.relapse and since.at_ms < fault.began_ms and (until is None or until > fault.began_ms)
             named = story.named(until if until is not None else fault.until_ms + LATE_MS)
             if (in_time or through) and named & (fault.components | fault.may):
                 found.append((story, since, until))
@@ -172,8 +178,8 @@ def _seen(
         return Seen(why=("no incident was opened",))
     story, since, _ = found[0]
     # Never closed since the fault before: nobody was told that it was over, so nothing had to be seen again.
-    again = next((e for e in story.events if e.kind == "relapsed" and e.at_ms >= fault.first_ms), None)
-    opening = again if since.at_ms < fault.first_ms and again is not None else since
+    again = next((e for e in story.events if e.kind == "relapsed" and e.at_ms >= fault.began_ms), None)
+    opening = again if since.at_ms < fault.began_ms and again is not None else since
     detected_ms = max(opening.at_ms, fault.first_ms)
     times = story.openings(opening.number)
     page = next((p for p in pages if p.at_ms >= opening.at_ms and p.shows.get(story.id, 0) >= times), None)
@@ -213,7 +219,7 @@ def _named(
         said = {story.cause(by_ms) for story, _, _ in found} - {""}
         wrong += [f"the cause is said to be {cause}" for cause in sorted(said - fault.causes)]
         wrong += ["no cause is named"] * (not said)
-    fresh = since.kind != "relapsed" and since.at_ms >= fault.first_ms
+    fresh = since.kind != "relapsed" and since.at_ms >= fault.began_ms
     if before is not None and before.detected_ms is not None and fresh:
         wrong.append("the relapse was opened as another incident")
     return named, wrong
@@ -228,7 +234,7 @@ def _closed(
         event
         for story in ids.values()
         for event in story.events
-        if event.kind == "closed" and fault.first_ms <= event.at_ms <= until_ms
+        if event.kind == "closed" and fault.began_ms <= event.at_ms <= until_ms
     ]
     wrong = [
         f"closed {(fault.until_ms - event.at_ms) / 1000:.1f} s before it was mended"

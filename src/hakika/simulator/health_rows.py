@@ -83,4 +83,5 @@ def _fault(expected: Expected, began_ms: int, told: list[Told]) -> Fault:
         relapse=expected.relapse,
         causes=frozenset(expected.causes),
         required=expected.required,
+        since_ms=from_ms,
     )
