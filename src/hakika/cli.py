@@ -27,6 +27,8 @@ incarnation = App(
     name="incarnation", help="Lives of a role's database: a restore or a lossy failover begins the next one."
 )
 app.command(incarnation)
+health = App(name="health", help="Know first: detect, evaluate.", help_format="markdown")
+app.command(health)
 
 State = Annotated[Path, Parameter(help="Folder of the platform's data.")]
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
@@ -253,6 +255,36 @@ def raise_incarnation(
     if role == "gateway":
         print(f"{marked} transfers without an end are burnt under all their ids before they end")
     return 0
+
+
+@health.command
+def evaluate(
+    file: Annotated[Path, Parameter(help="A CSV: time, status, count; or a time and a value.")],
+    *,
+    failure: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="Statuses that are technical failures."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="Columns that tell several series apart."),
+    ] = None,
+    fit_until: Annotated[str | None, Parameter(help="Where quiet data ends (ISO or unix time) [half].")] = None,
+    time: Annotated[str | None, Parameter(help="The column of times, where its name does not say so.")] = None,
+    value: Annotated[str | None, Parameter(help="The column of values, where its name does not say so.")] = None,
+) -> int:
+    """Run the detector over a file of measurements; each alarm is a line of JSON.
+
+    Exit status 0 where the file was judged, whatever was found; 1 where it cannot be read, with the row and the
+    rule; 2 where the command line was not understood.
+
+    Example: `hakika health evaluate acquirer.csv --failure failed reversed --fit-until 2026-03-01T00:00:00Z`
+    """
+    from hakika.health import evaluate as evaluation
+    from hakika.health.series_file import Columns
+
+    columns = Columns(time, value, tuple(group or ()), tuple(failure or ()))
+    return evaluation.run(file, columns, fit_until)
 
 
 def _ask(state: Path, request: dict[str, str]) -> dict[str, Any] | None:
