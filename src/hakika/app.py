@@ -8,11 +8,14 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hakika.settings import CoreSettings, GatewaySettings, load, secret
+from hakika.settings import CoreSettings, GatewaySettings, HealthSettings, load, secret
+
+if TYPE_CHECKING:
+    from hakika.channels.door import Running
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,11 @@ def serve_core(settings_file: Path) -> None:
 def serve_gateway(settings_file: Path) -> None:
     """Run the gateway until SIGTERM; blocks."""
     _run(_gateway(load(settings_file, GatewaySettings)))
+
+
+def serve_health(settings_file: Path) -> None:
+    """Run health until SIGTERM; blocks."""
+    _run(_health(load(settings_file, HealthSettings)))
 
 
 def _run(role: Coroutine[Any, Any, None]) -> None:
@@ -47,10 +55,15 @@ async def _core(settings: CoreSettings) -> None:
     from hakika.channels.door import Door, serve, stop_requested
     from hakika.services.core.role import build
 
-    core = build(database_url=secret(settings.database_url_file), currency=settings.currency)
+    core = build(
+        database_url=secret(settings.database_url_file),
+        currency=settings.currency,
+        test_wallets=settings.test_wallets,
+    )
     await core.start()
     tokens = core_api.Tokens(secret(settings.gateway_token_file), secret(settings.operator_token_file))
-    door = Door(core_api.routes(core, tokens), concurrency_max=CONCURRENCY_MAX)
+    health_token = secret(settings.health_token_file) if settings.health_token_file else ""
+    door = Door(core_api.routes(core, tokens, health_token), concurrency_max=CONCURRENCY_MAX)
     running = await serve(door, *settings.address())
     _settle_memory()
     log.info("core listens on %s", running.url)
@@ -61,7 +74,7 @@ async def _core(settings: CoreSettings) -> None:
 
 async def _gateway(settings: GatewaySettings) -> None:
     from hakika.app_gateway import GatewayRole
-    from hakika.channels.door import Door, serve, stop_requested
+    from hakika.channels.door import Door, serve
 
     role = GatewayRole(settings)
     await role.start()
@@ -69,7 +82,28 @@ async def _gateway(settings: GatewaySettings) -> None:
     running = await serve(door, *settings.address())
     _settle_memory()
     log.info("gateway listens on %s", running.url)
-    workers = asyncio.create_task(_all(role.workers()), name="workers")
+    await _until_stopped(running, role.workers(), role.stop)
+
+
+async def _health(settings: HealthSettings) -> None:
+    from hakika.app_health import HealthRole
+    from hakika.channels.door import Door, serve
+
+    role = HealthRole(settings)
+    door = Door(role.routes(), concurrency_max=CONCURRENCY_MAX)
+    running = await serve(door, *settings.address())
+    _settle_memory()
+    log.info("health listens on %s", running.url)
+    await _until_stopped(running, role.workers(), role.stop)
+
+
+async def _until_stopped(
+    running: "Running", loops: list[Coroutine[Any, Any, None]], stop_role: Callable[[], Awaitable[None]]
+) -> None:
+    """Work until told to stop or until a worker ends; then door, workers and connections, in this order."""
+    from hakika.channels.door import stop_requested
+
+    workers = asyncio.create_task(_all(loops), name="workers")
     stop = asyncio.create_task(stop_requested(), name="stop")
     await asyncio.wait([workers, stop], return_when=asyncio.FIRST_COMPLETED)
     if workers.done():
@@ -77,7 +111,7 @@ async def _gateway(settings: GatewaySettings) -> None:
     await running.stop()
     workers.cancel()
     (outcome,) = await asyncio.gather(workers, return_exceptions=True)
-    await role.stop()
+    await stop_role()
     if isinstance(outcome, Exception):
         raise outcome
 

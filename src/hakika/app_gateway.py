@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hakika import clock
 from hakika.channels.bank import BankChannel
 from hakika.channels.door import Request, Response, Route
+from hakika.channels.signals import signals_routes
 from hakika.channels.web.limiter import Limiter
 from hakika.channels.web.routes import tracking_routes
 from hakika.channels.web.tracked import tracking_lookup
@@ -28,6 +29,7 @@ from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import REFRESH_S, Banks
 from hakika.services.gateway.intake import Intake
 from hakika.services.gateway.quotes import Quotes
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.tracking import Tracking
 from hakika.services.gateway.transfers import Desk
 from hakika.settings import GatewaySettings, secret
@@ -36,6 +38,7 @@ from hakika.store.lane import Lane, Lanes, StoreFault
 from hakika.wire.core_api import NameAnswer, NameQuery
 from hakika.wire.jws import load_private_key, load_public_key
 from hakika.workers.calling import call
+from hakika.workers.counting import Counting
 from hakika.workers.courier import Courier
 from hakika.workers.delivery import CoreLink, Delivery
 from hakika.workers.recovery import Recovery
@@ -65,15 +68,18 @@ class GatewayRole:
         self._signer = Signer(settings.name, settings.kid, {settings.kid: key})
         self.link = CoreLink(CoreClient(settings.core_url, secret(settings.core_token_file)))
         self.banks = Banks(self._read_lanes)
-        self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers)
+        self.signals = GatewaySignals(settings.test_wallets)
+        self._counting = Counting(self.signals, self._queue_lanes)
+        self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers, signals=self.signals)
         self.intake = Intake(
             self._intake_lane,
             receipt_kid=settings.kid,
             scale=settings.scale,
             currencies=frozenset(settings.currencies),
             on_custody=self.link.wake.set,
+            signals=self.signals,
         )
-        self._tracking = Tracking(self._page_lanes)
+        self._tracking = Tracking(self._page_lanes, self.signals)
         self._ready = False
 
     async def start(self) -> None:
@@ -95,7 +101,9 @@ class GatewayRole:
             lanes = Lanes(secret(self._settings.database_url_file), size=2, name=f"gateway courier {known.id}")
             self._clients.append(client)
             self._courier_lanes.append(lanes)
-            self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid))
+            self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid, self.signals))
+            self.signals.known_bank(known.id)
+        await self._counting.take_stock()
         self.desk.flusher.start()
         self.intake.flusher.start()
         self._ready = True
@@ -110,12 +118,14 @@ class GatewayRole:
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """The endless loops of this role."""
-        delivery = Delivery(self.desk, self._queue_lanes, self.link, holder=self._holder, scale=self._settings.scale)
-        recovery = Recovery(self.desk, self._queue_lanes, self.link, holder=self._holder, scale=self._settings.scale)
+        holder, scale = self._holder, self._settings.scale
+        delivery = Delivery(self.desk, self._queue_lanes, self.link, holder=holder, scale=scale, signals=self.signals)
+        recovery = Recovery(self.desk, self._queue_lanes, self.link, holder=holder, scale=scale, signals=self.signals)
         return [
             self.link.watch_session(),
             delivery.run(),
             recovery.run(),
+            self._counting.run(),
             self._refresh_banks(),
             *(courier.run() for courier in self._couriers),
         ]
@@ -135,10 +145,13 @@ class GatewayRole:
             ),
             signer=self._signer,
             allow=lambda client: refused.take(client, clock.monotonic_s()),
+            signals=self.signals,
         )
+        token_file = self._settings.health_token_file
         return [
             *channel.routes(),
             *tracking_routes(tracking_lookup(self._tracking)),
+            *signals_routes("gateway", self.signals.counts, secret(token_file) if token_file else ""),
             Route("GET", "/livez", _live, uncounted=True),
             Route("GET", "/readyz", self._readyz, uncounted=True),
         ]

@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from hakika.channels.door import Request, Response, Route
+from hakika.health.collector import Collector
+from hakika.outbound.signals import SignalsClient
 from hakika.settings import HealthSettings, secret
 from hakika.store.lane import Lanes, StoreFault
 
@@ -29,7 +31,9 @@ class HealthRole:
 
     def __init__(self, settings: HealthSettings) -> None:
         self._lanes = Lanes(secret(settings.database_url_file), size=4, name="health")
-        self._parts: list[Part] = []
+        sources = [(one.name, SignalsClient(one.url, secret(one.token_file))) for one in settings.source]
+        self.collector = Collector(self._lanes, sources)
+        self._parts: list[Part] = [self.collector]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """Every endless loop of this role."""
@@ -42,6 +46,7 @@ class HealthRole:
 
     async def stop(self) -> None:
         """Close every connection."""
+        await self.collector.close()
         await self._lanes.close()
 
     async def _readyz(self, request: Request) -> Response:

@@ -35,7 +35,7 @@ def up(
     ready_file: Annotated[Path | None, Parameter(help="Written (JSON) once everything answers.")] = None,
     scale: Annotated[float, Parameter(help="Divide deadlines and other policies by this.")] = 1.0,
 ) -> int:
-    """Run everything on this machine until Ctrl-C: core, gateway, two demo banks, their databases, the links.
+    """Run everything on this machine until Ctrl-C: core, gateway, health, two demo banks, their databases, the links.
 
     Data are kept. A second start on the same folder shows the table of the platform that runs. Exit status 1
     where it does not start.
@@ -51,7 +51,7 @@ def up(
 
 @app.command
 def serve(
-    role: Literal["core", "gateway", "bank"],
+    role: Literal["core", "gateway", "health", "bank"],
     *,
     settings: Annotated[Path, Parameter(help="The role's settings file (TOML).")],
 ) -> int:
@@ -75,7 +75,7 @@ def serve(
     from hakika.settings import SettingsRefused
 
     try:
-        (roles.serve_core if role == "core" else roles.serve_gateway)(settings)
+        {"core": roles.serve_core, "gateway": roles.serve_gateway, "health": roles.serve_health}[role](settings)
     except SettingsRefused as error:
         return _refused(str(error))
     return 0

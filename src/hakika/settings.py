@@ -51,6 +51,7 @@ class CoreSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_field
     gateway_token_file: str
     operator_token_file: str
     health_token_file: str = ""  # bearer token with which health asks for signals; without one there are none
+    test_wallets: list[str] = msgspec.field(default_factory=list)  # MSISDNs of synthetic tests: never counted
     currency: str = "KES"
 
     def problems(self) -> list[str]:

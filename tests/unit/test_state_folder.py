@@ -88,7 +88,7 @@ def test_everything_is_private_and_made_once(tmp_path: Path) -> None:
     private, public = folder.key_pair("bank-a")
     token = folder.token("operator").read_text()
     folder.secret("core.app.url", "postgresql://u:p@h/d")
-    folder.write_settings("core", {"role": "core"}, [])
+    folder.write_settings("core", {"role": "core"}, {})
     assert folder.key_pair("bank-a") == (private, public)
     assert folder.token("operator").read_text() == token
     found = modes(folder.path)
@@ -110,10 +110,13 @@ def test_settings_are_toml_whatever_is_in_them(tmp_path: Path) -> None:
         "on": True,
         "list": ["a", "b"],
     }
-    file = folder.write_settings("gateway", values, [{"id": "bank-a"}, {"id": "bank-b", "scale": 1.5}])
+    banks: list[dict[str, Value]] = [{"id": "bank-a"}, {"id": "bank-b", "scale": 1.5}]
+    file = folder.write_settings("gateway", values, {"bank": banks, "source": [{"name": "core"}], "desk": []})
     read = tomllib.loads(file.read_text())
     assert {key: read[key] for key in values} == values
     assert read["bank"] == [{"id": "bank-a"}, {"id": "bank-b", "scale": 1.5}]
+    assert read["source"] == [{"name": "core"}]
+    assert "desk" not in read
     folder.release()
 
 

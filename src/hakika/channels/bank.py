@@ -20,6 +20,8 @@ from hakika.services.gateway.answers import PACS_008, Signer, acceptance
 from hakika.services.gateway.banks import Bank, Banks
 from hakika.services.gateway.intake import Intake, arrived
 from hakika.services.gateway.quotes import Quotes
+from hakika.services.gateway.signals import GatewaySignals
+from hakika.services.signals import HARMLESS
 from hakika.store.lane import StoreFault
 from hakika.wire.bank_api import QuoteRequest
 from hakika.wire.iso20022.messages import (
@@ -57,14 +59,19 @@ class BankChannel:
         quotes: Quotes,
         signer: Signer,
         allow: Callable[[str], float],
+        signals: GatewaySignals | None = None,
     ) -> None:
-        """`allow(client)` gives 0.0, or how many seconds an address with too many bad signatures must wait."""
+        """`allow(client)` gives 0.0, or how many seconds an address with too many bad signatures must wait.
+
+        `signals` count what is answered to those whose signature is right; strangers are nobody's evidence.
+        """
         self._banks = banks
         self._intake = intake
         self._acts = acts
         self._quotes = quotes
         self._signer = signer
         self._allow = allow
+        self._signals = signals or GatewaySignals()
 
     def routes(self) -> list[Route]:
         """The two routes of a bank."""
@@ -89,12 +96,22 @@ class BankChannel:
                     return self._reject(429, "too_many_refused", None, "too many refused signatures", retry_s=wait_s)
                 return self._reject(401, refused.code, "X-JWS-Signature", refused.rule)
             try:
-                return await handle(request, self._banks.owner(verified.kid))
+                answer = await handle(request, self._banks.owner(verified.kid))
             except (Busy, StoreFault) as fault:
+                self._count(request, 503, "busy" if isinstance(fault, Busy) else "store_fault")
                 rule = "the message was not answered; nothing is decided; send the same bytes again"
                 return self._reject(503, "busy", None, f"{rule} ({type(fault).__name__})", retry_s=1)
+            self._count(request, answer.status)
+            return answer
 
         return guarded
+
+    def _count(self, request: Request, status: int, reason: str = "busy") -> None:
+        """Count an answer, unless the request is about a wallet of synthetic tests."""
+        with HARMLESS:
+            if not self._signals.names_test(request.body):
+                self._signals.counts.now_ms()
+                self._signals.bank_api.answered(status, reason)
 
     async def _message(self, request: Request, bank: Bank) -> Response:
         try:
@@ -195,6 +212,10 @@ class BankChannel:
 
     def _translated(self, refusal: Response) -> Response:
         """The door's own refusal (too large, too slow, too busy) as an admi.002."""
+        if refusal.status >= 500:
+            with HARMLESS:
+                self._signals.counts.now_ms()
+                self._signals.bank_api.answered(refusal.status, "internal" if refusal.status == 500 else "busy")
         told = msgspec.json.decode(refusal.body)
         rule = f"{told.get('title', '')}: {told.get('rule', '')}".rstrip(": ")
         answer = self._reject(refusal.status, "refused_at_the_door", told.get("field"), rule)

@@ -12,10 +12,13 @@ from collections.abc import Awaitable, Callable
 from hakika.channels import core_forms as forms
 from hakika.channels.core_forms import as_answers, as_json, decoded, require
 from hakika.channels.door import Request, RequestRefused, Response, Route, busy, problem
+from hakika.channels.signals import signals_routes
 from hakika.domain.ledger import Entry, Kind, Set
 from hakika.services.core.customers import PAGE_MAX, is_msisdn
 from hakika.services.core.role import AwaitingRedrive, CoreRole, NothingToRedrive
+from hakika.services.core.signals import CoreSignals
 from hakika.services.flusher import Busy
+from hakika.services.signals import HARMLESS
 from hakika.store.core.owners import PositionRow
 from hakika.store.lane import NoAnswer, StoreFault
 from hakika.wire import core_operator as operator
@@ -23,6 +26,7 @@ from hakika.wire.core_api import Ids, Instructions, NameQuery, Redriven
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+SESSION = "/internal/session"  # asked twice a second: counted, it would drown what people ask
 PAGE_DEFAULT = 50
 NAME_MAX = 140
 
@@ -42,23 +46,25 @@ class Tokens:
             raise RequestRefused(problem(401, "Not authenticated", "Authorization", rule, headers=challenge))
 
 
-def routes(core: CoreRole, tokens: Tokens) -> list[Route]:
-    """Every route of the core."""
+def routes(core: CoreRole, tokens: Tokens, health_token: str = "") -> list[Route]:
+    """Every route of the core; health may ask for signals where it has a token."""
     gateway, staff = _Gateway(core), _Operator(core)
 
     def route(who: str, method: str, path: str, handler: Handler) -> Route:
-        return Route(method, path, _guarded(tokens, who, handler))
+        signals = None if path == SESSION else core.signals
+        return Route(method, path, _guarded(tokens, who, handler, signals))
 
     return [
         Route("GET", "/livez", _alive, uncounted=True),
         Route("GET", "/readyz", _readiness(core), uncounted=True),
+        *signals_routes("core", core.signals.counts, health_token),
         route("gateway", "POST", "/internal/instructions", gateway.instructions),
         route("gateway", "POST", "/internal/redrive", gateway.redrive),
         route("gateway", "POST", "/internal/redriven", gateway.redriven),
         route("gateway", "POST", "/internal/burns", gateway.burns),
         route("gateway", "POST", "/internal/inquiries", gateway.inquiries),
         route("gateway", "POST", "/internal/names", gateway.names),
-        route("gateway", "GET", "/internal/session", gateway.session),
+        route("gateway", "GET", SESSION, gateway.session),
         route("operator", "POST", "/wallets", staff.open_wallet),
         route("operator", "GET", "/wallets/{msisdn}", staff.wallet),
         route("operator", "POST", "/wallets/{msisdn}/status", staff.set_wallet_status),
@@ -71,26 +77,43 @@ def routes(core: CoreRole, tokens: Tokens) -> list[Route]:
     ]
 
 
-def _guarded(tokens: Tokens, who: str, handler: Handler) -> Handler:
-    """Authenticate first; turn what is no answer into 503."""
+def _guarded(tokens: Tokens, who: str, handler: Handler, signals: CoreSignals | None) -> Handler:
+    """Authenticate first; turn what is no answer into 503; count what was answered to those who may ask."""
 
     async def guarded(request: Request) -> Response:
         tokens.check(request, who)
+        reason = "internal"
+        status = 500
         try:
-            return await handler(request)
-        except Busy:
-            return busy()
-        except AwaitingRedrive:
-            rule = "after a restore nothing new is posted until then"
-            return problem(503, "Awaiting re-drive", rule=rule, headers=(("retry-after", "1"),))
-        except NothingToRedrive as error:
-            return problem(409, "Nothing to re-drive", "incarnation", str(error))
-        except NoAnswer:
-            return problem(503, "No answer in time", rule="outcome unknown: repeat the same request")
-        except StoreFault:
-            return busy("The database cannot be asked")
+            response, reason = await _answered(handler, request)
+            status = response.status
+        except RequestRefused as refused:
+            status = refused.response.status
+            raise
+        finally:
+            if signals is not None:
+                with HARMLESS:
+                    signals.answered(status, reason, request.params.get("msisdn"), request.body)
+        return response
 
     return guarded
+
+
+async def _answered(handler: Handler, request: Request) -> tuple[Response, str]:
+    """The response, and what it means where it is a 5xx."""
+    try:
+        return await handler(request), "busy"
+    except Busy:
+        return busy(), "busy"
+    except AwaitingRedrive:
+        rule = "after a restore nothing new is posted until then"
+        return problem(503, "Awaiting re-drive", rule=rule, headers=(("retry-after", "1"),)), "awaiting_redrive"
+    except NothingToRedrive as error:
+        return problem(409, "Nothing to re-drive", "incarnation", str(error)), ""
+    except NoAnswer:
+        return problem(503, "No answer in time", rule="outcome unknown: repeat the same request"), "store_fault"
+    except StoreFault:
+        return busy("The database cannot be asked"), "store_fault"
 
 
 async def _alive(request: Request) -> Response:

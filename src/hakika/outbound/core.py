@@ -23,7 +23,15 @@ CONNECTIONS = 8
 
 
 class NoAnswer(Exception):
-    """Bytes left and no evidence came back: the ids asked about stay open."""
+    """Bytes left and no evidence came back: the ids asked about stay open.
+
+    `why` is for people and statistics: `timeout` (silence), `busy` (answered with another status than 200) or
+    `senseless` (an answer that cannot be read). None of them is evidence.
+    """
+
+    def __init__(self, text: str, why: str = "timeout") -> None:
+        super().__init__(text)
+        self.why = why
 
 
 class NotSent(Exception):
@@ -92,7 +100,7 @@ class CoreClient:
     ) -> Answers:
         answers = _decoded(await self._call("POST", path, msgspec.json.encode(content), deadline_s), kind)
         if len(answers.answers) != count:
-            raise NoAnswer(f"{path}: {len(answers.answers)} answers for {count} ids")
+            raise NoAnswer(f"{path}: {len(answers.answers)} answers for {count} ids", "senseless")
         return answers
 
     async def _call(self, method: str, path: str, body: bytes, deadline_s: float) -> bytes:
@@ -104,7 +112,7 @@ class CoreClient:
             kind = NoAnswer if trace.written else NotSent
             raise kind(f"{path}: {type(error).__name__}") from error
         if response.status_code != 200:
-            raise NoAnswer(f"{path}: HTTP {response.status_code}")
+            raise NoAnswer(f"{path}: HTTP {response.status_code}", "busy")
         return response.content
 
 
@@ -112,4 +120,4 @@ def _decoded(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
-        raise NoAnswer(f"unreadable answer: {error}") from error
+        raise NoAnswer(f"unreadable answer: {error}", "senseless") from error

@@ -214,11 +214,14 @@ class StateFolder:
             write_private_file(file, content + "\n")
         return file
 
-    def write_settings(self, process: str, values: Mapping[str, Value], tables: Sequence[Mapping[str, Value]]) -> Path:
-        """The settings file of one process; `tables` become [[bank]]."""
+    def write_settings(
+        self, process: str, values: Mapping[str, Value], tables: Mapping[str, Sequence[Mapping[str, Value]]]
+    ) -> Path:
+        """The settings file of one process; each list of `tables` becomes tables of its name."""
         lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
-        for table in tables:
-            lines += ["", "[[bank]]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+        for name, rows in tables.items():
+            for row in rows:
+                lines += ["", f"[[{name}]]", *(f"{key} = {_toml(value)}" for key, value in row.items())]
         file = self.settings(process)
         make_private_folder(file.parent)
         write_private_file(file, "\n".join(lines) + "\n")

@@ -13,6 +13,8 @@ CURRENCY = "KES"
 WALLETS = 200
 BLOCKED = 3
 CLOSED = 2
+# Wallets of synthetic tests, one that takes money and one that sends it back; their numbers are nobody's.
+TEST_WALLET, TEST_WALLET_BLOCKED = "254110000001", "254110000002"
 FUNDING_MINOR = 5_000_000_000_00  # what each bank has prefunded: never short unless a scenario says so
 
 FIRST_NAMES = (
@@ -93,9 +95,14 @@ def demo_wallets(plan: Plan) -> list[Wallet]:
     ]
 
 
+def synthetic_wallets() -> list[Wallet]:
+    """Wallets that synthetic tests pay to; transfers to them are counted nowhere."""
+    return [Wallet(TEST_WALLET, "Synthetic Test"), Wallet(TEST_WALLET_BLOCKED, "Synthetic Test", "blocked")]
+
+
 def unknown_msisdns(plan: Plan, count: int) -> list[str]:
     """Numbers of the right form under which there is no wallet."""
-    taken = {wallet.msisdn for wallet in demo_wallets(plan)}
+    taken = {wallet.msisdn for wallet in (*demo_wallets(plan), *synthetic_wallets())}
     dice = clock.seeded(plan.seed * 104729 + 3)
     found: list[str] = []
     while len(found) < count:

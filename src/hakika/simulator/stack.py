@@ -1,8 +1,9 @@
-"""A whole platform on one machine: two PostgreSQL servers, core, gateway, two banks, and the links between them.
+"""A whole platform on one machine: core, gateway, two banks, the links between them, and health, with their databases.
 
-Everything that can start side by side does. Whatever dies is started again, as a production supervisor would,
-PostgreSQL included. Stopping goes from the outside in: banks, gateway, core, databases. What must outlive it is
-in the state folder (`folder.py`); nothing but processes and proxies is lost when this ends.
+Everything that moves money starts side by side, health when all of that answers. Whatever dies is started again, as a
+production supervisor would, PostgreSQL included. Stopping goes from the outside in: health and banks, gateway, core,
+databases. What must outlive it is in the state folder (`folder.py`); nothing but processes and proxies is lost when
+this ends.
 """
 
 import asyncio
@@ -20,18 +21,24 @@ from hakika import clock
 from hakika.simulator.children import Child, clear_left_over
 from hakika.simulator.demo_data import open_demo, until_open
 from hakika.simulator.folder import StateFolder, Value
+from hakika.simulator.health_role import HEALTH, TOKENS, page_folder, write_health_settings
 from hakika.simulator.links import GATEWAY_CORE, Links, link_specs
-from hakika.simulator.plan import CURRENCY, BankPlan, Plan
+from hakika.simulator.plan import CURRENCY, BankPlan, Plan, synthetic_wallets
 from hakika.store import core as core_store
 from hakika.store import gateway as gateway_store
+from hakika.store import health as health_store
 from hakika.store import pg_host
-from hakika.store.embedded import EmbeddedPostgres, RoleAccess, prepare_role
-from hakika.store.migrations import migrate
+from hakika.store.embedded import EmbeddedFault, EmbeddedPostgres, RoleAccess, prepare_role
+from hakika.store.lane import StoreFault
+from hakika.store.migrations import MigrationRefused, migrate
 from hakika.store.pg_folder import port_is_free
+from hakika.store.server_roles import Role
 
 log = logging.getLogger(__name__)
 
-ROLES: tuple[Literal["core", "gateway"], ...] = ("core", "gateway")
+ROLES: tuple[Literal["core", "gateway"], ...] = ("core", "gateway")  # what moves money
+PACKAGES = {"core": core_store, "gateway": gateway_store, HEALTH: health_store}
+HEALTH_PAUSE_S = 5.0  # after a start of health that failed
 READY_S = 60.0
 READY_STEP_S = 0.05
 PORTS_S = 3.0
@@ -55,7 +62,7 @@ class Servers:
 async def start_over(folder: StateFolder) -> None:
     """Empty a folder that we hold, ending first what a killed supervisor left running on it. FolderRefused."""
     await clear_left_over(folder.log)
-    for role in ROLES:
+    for role in PACKAGES:
         await _end_postgres(folder.postgres(role))
     await asyncio.to_thread(folder.empty)
 
@@ -91,11 +98,16 @@ class Stack:
         self._servers: dict[str, EmbeddedPostgres] = {}
         self._dead: set[str] = set()
         self._began_s = 0.0
+        self._health: asyncio.Task[None] | None = None
+        self.health_answers = asyncio.Event()
 
     # --- start and stop
 
     async def start(self) -> None:
-        """Return when everything answers. Raises StackFault, EmbeddedFault; then nothing is left running."""
+        """Return when everything that moves money answers; health follows (`health_answers`).
+
+        Raises StackFault, EmbeddedFault; then nothing is left running.
+        """
         try:
             await self._start()
         except BaseException:
@@ -108,7 +120,7 @@ class Stack:
         if left:
             log.warning("left over from a supervisor that was killed, ended: %s", ", ".join(left))
             await self._until_ports_are_free()
-        names = [*ROLES, *self.plan.bank_ids, *(spec.name for spec in self.links.specs)]
+        names = [*PACKAGES, *self.plan.bank_ids, *(spec.name for spec in self.links.specs)]
         self.ports = self.folder.ports(names)
         self._write_keys()
         await self.links.open(self.ports, self.ports)
@@ -119,7 +131,30 @@ class Stack:
                 group.create_task(self._start_bank(bank))
         await until_open(self.folder, self.plan, self.url("gateway"))
         self.folder.remember("ready.json", self.ready())
-        self._step("everything answers")
+        self._step("everything that moves money answers")
+        self._health = asyncio.create_task(self._start_health(), name="start health")
+
+    async def _start_health(self) -> None:
+        """Start health, however often it takes: the platform does not wait for it and does not fall with it."""
+        while True:
+            try:
+                await self._start_role(HEALTH)
+            except (StackFault, EmbeddedFault, StoreFault, MigrationRefused, OSError) as fault:
+                log.error("health does not start, again in %g s: %s", HEALTH_PAUSE_S, fault)
+                await self._clear_health()
+                await asyncio.sleep(HEALTH_PAUSE_S)
+                continue
+            self.folder.remember("ready.json", self.ready())
+            self.health_answers.set()
+            return
+
+    async def _clear_health(self) -> None:
+        child, watcher = self.children.pop(HEALTH, None), self._watchers.pop(HEALTH, None)
+        if child is not None:
+            await child.stop()
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
 
     async def _until_ports_are_free(self) -> None:
         """A killed process of several threads lets go of its port a moment after it is seen dead."""
@@ -133,8 +168,11 @@ class Stack:
 
     async def stop(self) -> None:
         """Stop everything in order; idempotent."""
+        if self._health is not None:
+            self._health.cancel()
+            await asyncio.gather(self._health, return_exceptions=True)
         self.folder.ready_file.unlink(missing_ok=True)
-        for names in (self.plan.bank_ids, ("gateway",), ("core",)):
+        for names in ((HEALTH, *self.plan.bank_ids), ("gateway",), ("core",)):
             await asyncio.gather(*(self.children[name].stop() for name in names if name in self.children))
         await self.links.close()
         for task in self._watchers.values():
@@ -145,10 +183,9 @@ class Stack:
             if isinstance(fault, Exception):
                 log.error("a database server does not stop: %s", fault)
 
-    async def _start_role(self, role: Literal["core", "gateway"]) -> None:
+    async def _start_role(self, role: Role) -> None:
         await self._start_database(role)
-        settings = self._core_settings() if role == "core" else self._gateway_settings()
-        child = self._child(role, settings)
+        child = self._child(role, self._role_settings(role))
         await child.start()
         await self.until_ready(role)
         self._step(f"{role} is ready")
@@ -156,14 +193,13 @@ class Stack:
             await open_demo(self.folder, self.plan, self.url("core"), self._token("operator"))
             self._step("demo wallets are open")
 
-    async def _start_database(self, role: Literal["core", "gateway"]) -> None:
+    async def _start_database(self, role: Role) -> None:
         server = EmbeddedPostgres(self.folder.postgres(role))
         self._servers[role] = server
         await server.start()
         self._step(f"{role}'s PostgreSQL takes connections")
         access = await prepare_role(server, role)
-        package = core_store if role == "core" else gateway_store
-        await migrate(access.owner_url, Path(package.__path__[0]) / "migrations")
+        await migrate(access.owner_url, Path(PACKAGES[role].__path__[0]) / "migrations")
         self.databases[role] = Servers(server, access)
         for user, url in (
             ("app", access.app_url),
@@ -188,7 +224,7 @@ class Stack:
 
     async def until_ready(self, name: str, within_s: float = READY_S) -> None:
         """Return when the process answers that it is ready. Raises StackFault with the last lines of its log."""
-        path = "/readyz" if name in ROLES else "/livez"
+        path = "/readyz" if name in PACKAGES else "/livez"
         ends_s = clock.monotonic_s() + within_s
         async with httpx2.AsyncClient(trust_env=False, timeout=ASK_S) as http:
             while clock.monotonic_s() < ends_s:
@@ -279,10 +315,13 @@ class Stack:
                 }
                 for bank in self.plan.banks
             ],
-            "databases": {role: self.databases[role].access.reader_url for role in ROLES},
+            "health_url": self.url(HEALTH),
+            "status_page_folder": str(page_folder(self.folder)),
+            "databases": {role: servers.access.reader_url for role, servers in self.databases.items()},
             "wallets": demo.get("wallets", []),
             "wallets_blocked": demo.get("blocked", []),
             "wallets_closed": demo.get("closed", []),
+            "test_wallets": demo.get("tests", []),
             "links": [spec.name for spec in self.links.specs],
             "link_urls": {spec.name: self.url(spec.name) for spec in self.links.specs},
             "scale": self.plan.scale,
@@ -307,8 +346,18 @@ class Stack:
     def _write_keys(self) -> None:
         for name in ("gateway", *self.plan.bank_ids):
             self.folder.key_pair(name)
-        for name in ("gateway-core", "operator", *(f"{bank}-control" for bank in self.plan.bank_ids)):
+        for name in ("gateway-core", "operator", *TOKENS, *(f"{bank}-control" for bank in self.plan.bank_ids)):
             self.folder.token(name)
+
+    def _role_settings(self, role: Role) -> Path:
+        match role:
+            case "core":
+                return self._core_settings()
+            case "gateway":
+                return self._gateway_settings()
+            case "health":
+                urls = {name: self.url(name) for name in PACKAGES}
+                return write_health_settings(self.folder, self.plan, urls)
 
     def _core_settings(self) -> Path:
         values: dict[str, Value] = {
@@ -317,9 +366,11 @@ class Stack:
             "database_url_file": str(self.folder.keys / "core.app.url"),
             "gateway_token_file": str(self.folder.keys / "gateway-core.token"),
             "operator_token_file": str(self.folder.keys / "operator.token"),
+            "health_token_file": str(self.folder.keys / "health-core.token"),
+            "test_wallets": [wallet.msisdn for wallet in synthetic_wallets()],
             "currency": CURRENCY,
         }
-        return self.folder.write_settings("core", values, [])
+        return self.folder.write_settings("core", values, {})
 
     def _gateway_settings(self) -> Path:
         values: dict[str, Value] = {
@@ -332,6 +383,8 @@ class Stack:
             "kid": GATEWAY_KID,
             "public_url": self.url("gateway"),
             "scale": self.plan.scale,
+            "health_token_file": str(self.folder.keys / "health-gateway.token"),
+            "test_wallets": [wallet.msisdn for wallet in synthetic_wallets()],
         }
         tables: list[dict[str, Value]] = [
             {
@@ -344,7 +397,7 @@ class Stack:
             }
             for bank in self.plan.banks
         ]
-        return self.folder.write_settings("gateway", values, tables)
+        return self.folder.write_settings("gateway", values, {"bank": tables})
 
     def _bank_settings(self, bank: BankPlan) -> Path:
         values: dict[str, Value] = {
@@ -366,4 +419,4 @@ class Stack:
             "currency": CURRENCY,
             "public_url": self.url("gateway"),
         }
-        return self.folder.write_settings(bank.id, values, [])
+        return self.folder.write_settings(bank.id, values, {})

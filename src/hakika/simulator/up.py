@@ -85,6 +85,7 @@ async def _run(folder: StateFolder, plan: Plan, *, fresh: bool, ready_file: Path
         loop.add_signal_handler(number, stop.set)
     stack = Stack(folder, plan)
     control = Control(stack)
+    whole: asyncio.Task[None] | None = None
     try:
         if not await _started(stack, stop):
             return 0
@@ -95,9 +96,13 @@ async def _run(folder: StateFolder, plan: Plan, *, fresh: bool, ready_file: Path
             f"\nReady after {clock.monotonic_s() - began_s:.1f} s. Ctrl-C stops it; data stay in {folder.path}.",
             flush=True,
         )
+        whole = asyncio.create_task(_write_whole(stack, ready_file))
         await stop.wait()
         print("\nStopping.", flush=True)
     finally:
+        if whole is not None:
+            whole.cancel()
+            await asyncio.gather(whole, return_exceptions=True)
         _remove(ready_file)
         await control.stop()
         await stack.stop()
@@ -118,6 +123,12 @@ async def _started(stack: Stack, stop: asyncio.Event) -> bool:
         return False
     await starting
     return True
+
+
+async def _write_whole(stack: Stack, ready_file: Path | None) -> None:
+    """Health's database and processes are in the ready file as soon as they are there."""
+    await stack.health_answers.wait()
+    _write_ready(stack.ready(), ready_file)
 
 
 def _write_ready(ready: dict[str, Any], file: Path | None) -> None:
@@ -143,7 +154,10 @@ def table(ready: dict[str, Any]) -> str:
     wallets = ready["wallets"][:WALLETS_SHOWN]
     rows = [("gateway", ready["gateway_url"], "tracking pages under /t/<reference>")]
     rows.append(("core", ready["core_url"], "wallets and ledger"))
+    rows.append(("health", ready["health_url"], "what works and what does not"))
     rows += [(bank["id"], bank["url"], f"{bank['name']}: send money in the browser") for bank in ready["banks"]]
+    page = f"{ready['status_page_folder']}/current/index.html"
+    rows.append(("status page", _short(page), "static files, for any web server"))
     lines = ["Hakika runs here", "", *_columns(rows), "", "Links (hakika break LINK, hakika mend LINK)", ""]
     lines += _columns([(name, ready["link_urls"][name], "") for name in ready["links"]])
     lines += ["", "Demo credentials", ""]

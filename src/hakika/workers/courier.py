@@ -15,6 +15,8 @@ from hakika import clock
 from hakika.outbound.bank import BankClient
 from hakika.services.flusher import Busy, Flusher
 from hakika.services.gateway import outgoing
+from hakika.services.gateway.signals import GatewaySignals
+from hakika.services.signals import HARMLESS
 from hakika.store.gateway import outgoing as rows
 from hakika.store.gateway.outgoing import Due
 from hakika.store.lane import Lanes, StoreFault
@@ -40,8 +42,17 @@ Sent = tuple[str, int, int | None]  # message id, when to send it again, when it
 class Courier:
     """Gathers, signs and pushes the messages of one bank."""
 
-    def __init__(self, bank: str, client: BankClient, lanes: Lanes, key: Ed25519PrivateKey, kid: str) -> None:
+    def __init__(
+        self,
+        bank: str,
+        client: BankClient,
+        lanes: Lanes,
+        key: Ed25519PrivateKey,
+        kid: str,
+        signals: GatewaySignals | None = None,
+    ) -> None:
         self._bank = bank
+        self._signals = signals or GatewaySignals()
         self._client = client
         self._lanes = lanes
         self._key = key
@@ -129,6 +140,8 @@ class Courier:
             signature = sign_detached(item.body, self._key, self._kid, clock.now_ms() // 1000)
             ok = await call(self._client.push(item.body, signature))
             self._note(ok)
+            with HARMLESS:
+                self._signals.pushed(self._bank, taken=ok)
             await self._recorder.submit(self._result(item, ok), deadline_s=STORE_DEADLINE_S)
         except (StoreFault, Busy) as fault:
             log.warning("courier %s: a sending was not recorded, it is repeated: %s", self._bank, fault)

@@ -16,7 +16,9 @@ from hakika.domain.reasons import Reason
 from hakika.domain.transfer import CoreAnswered, Outcome, RecordAttempt, SenderWroteNothing, WorkerClaimed
 from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.flusher import Busy
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import Desk, Happened
+from hakika.services.signals import HARMLESS
 from hakika.store.gateway import queues
 from hakika.store.gateway.queues import Held, OpenAttempt
 from hakika.store.gateway.transfers import Evidence
@@ -114,6 +116,13 @@ def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: floa
     return Happened(attempt.transfer, event, evidence)
 
 
+def count_failed(signals: GatewaySignals, attempts: Iterable[OpenAttempt], reason: str) -> None:
+    """Tell the signals that these attempts were not sent, or came back without evidence."""
+    with HARMLESS:
+        for attempt in attempts:
+            signals.attempt_failed(attempt.transfer, attempt.bank, attempt.creditor_msisdn, reason)
+
+
 class Recorder:
     """Gives events to the desk until they are stored: an answer that we hold is never dropped."""
 
@@ -146,8 +155,18 @@ class Recorder:
 class Delivery:
     """Rounds of claim, send and record."""
 
-    def __init__(self, desk: Desk, lanes: Lanes, link: CoreLink, *, holder: UUID, scale: float) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        lanes: Lanes,
+        link: CoreLink,
+        *,
+        holder: UUID,
+        scale: float,
+        signals: GatewaySignals | None = None,
+    ) -> None:
         self._desk = desk
+        self._signals = signals or GatewaySignals()
         self._lanes = lanes
         self._link = link
         self._holder = holder
@@ -235,6 +254,7 @@ class Delivery:
             answers = await call(self._link.client.instruct([instruction_for(attempt) for attempt in attempts]))
         except NotSent:
             self._link.breaker.unreachable(clock.monotonic_s())
+            count_failed(self._signals, attempts, "unreachable")
             await self._recorder.record(
                 Happened(a.transfer, SenderWroteNothing(a.number, a.lease_token, clock.now_ms())) for a in attempts
             )
@@ -242,6 +262,7 @@ class Delivery:
         except NoAnswer as fault:
             log.warning("no answer for %d instructions: %s", len(attempts), fault)
             self._link.breaker.silent(clock.monotonic_s())
+            count_failed(self._signals, attempts, fault.why)
             await self._release(attempts)
             return
         self._link.breaker.answered(clock.monotonic_s())
@@ -255,6 +276,7 @@ class Delivery:
             event = answered(attempt, answer, answers.incarnation, self._scale) if answer.id == attempt.id.hex else None
             if event is None:
                 log.error("attempt %s: answer %r is evidence of nothing", attempt.id, answer.result)
+                count_failed(self._signals, [attempt], "senseless")
                 self._link.breaker.silent(clock.monotonic_s())
             else:
                 events.append(event)

@@ -15,13 +15,22 @@ from uuid import UUID
 from hakika import clock
 from hakika.domain.transfer import ClockReturnDue
 from hakika.outbound.core import NoAnswer, NotSent
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import LEASE_MS, Desk, Happened
 from hakika.store.gateway import queues, restores
 from hakika.store.gateway.queues import BurnDue, OpenAttempt
 from hakika.store.lane import Lanes, StoreFault
 from hakika.wire.core_api import BATCH_MAX, Answers
 from hakika.workers.calling import call
-from hakika.workers.delivery import BUG_PAUSE_S, STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for
+from hakika.workers.delivery import (
+    BUG_PAUSE_S,
+    STORE_DEADLINE_S,
+    CoreLink,
+    Recorder,
+    answered,
+    count_failed,
+    instruction_for,
+)
 from hakika.workers.redrive import Redrive, burn_numbers
 
 log = logging.getLogger(__name__)
@@ -39,8 +48,18 @@ CONTINUE_MARGIN_MS = 50
 class Recovery:
     """Three loops: doubts, returns by the clock, pre-emptive burns and re-drive."""
 
-    def __init__(self, desk: Desk, lanes: Lanes, link: CoreLink, *, holder: UUID, scale: float) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        lanes: Lanes,
+        link: CoreLink,
+        *,
+        holder: UUID,
+        scale: float,
+        signals: GatewaySignals | None = None,
+    ) -> None:
         self._desk = desk
+        self._signals = signals or GatewaySignals()
         self._lanes = lanes
         self._link = link
         self._holder = holder
@@ -83,8 +102,9 @@ class Recovery:
             return await self._all_clear()
         try:
             await self._resolve(taken)
-        except (NoAnswer, NotSent):
+        except (NoAnswer, NotSent) as fault:
             self._link.breaker.silent(clock.monotonic_s())
+            count_failed(self._signals, taken, fault.why if isinstance(fault, NoAnswer) else "unreachable")
             await self._lanes.run(
                 lambda conn: queues.release(conn, [a.id for a in taken], self._holder, clock.now_ms()),
                 deadline_s=STORE_DEADLINE_S,
@@ -138,6 +158,7 @@ class Recovery:
 
     async def _note_stuck(self, without: list[OpenAttempt]) -> None:
         """A live core gave no evidence about these: they stay open, a break says so, the others go on."""
+        count_failed(self._signals, without, "senseless")
         for attempt in without:
             self._stuck[attempt.id] = self._stuck.get(attempt.id, 0) + 1
         broken = [attempt for attempt in without if self._stuck[attempt.id] == STUCK_ASKS]

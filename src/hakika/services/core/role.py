@@ -17,7 +17,9 @@ from hakika.domain.reasons import InvariantBroken
 from hakika.services.core.commands import Command, Credit, Inquire, Post
 from hakika.services.core.customers import Customers
 from hakika.services.core.posting import EntryAnswer, NotRedriven, Poster, Reply, Told
-from hakika.services.flusher import Flusher
+from hakika.services.core.signals import CoreSignals
+from hakika.services.flusher import Busy, Flusher
+from hakika.services.signals import HARMLESS
 from hakika.store.core import batches, lives, owners
 from hakika.store.core.batches import Connection
 from hakika.store.lane import Lane, Lanes, NoAnswer, StoreFault
@@ -43,16 +45,17 @@ class NothingToRedrive(Exception):
     """The present incarnation is re-driven already, or it is another one."""
 
 
-def build(*, database_url: str, currency: str) -> "CoreRole":
+def build(*, database_url: str, currency: str, test_wallets: Sequence[str] = ()) -> "CoreRole":
     """The core on one database, serving one currency; nothing is connected before start()."""
-    return CoreRole(database_url, currency)
+    return CoreRole(database_url, currency, test_wallets)
 
 
 class CoreRole:
     """The ledger's services. Start once, stop once."""
 
-    def __init__(self, database_url: str, currency: str) -> None:
+    def __init__(self, database_url: str, currency: str, test_wallets: Sequence[str] = ()) -> None:
         self.currency = currency
+        self.signals = CoreSignals(test_wallets)
         self._lane = Lane(database_url, name="core postings", setup=batches.SETUP)
         self._reads = Lanes(database_url, size=READ_LANES, name="core reads")
         self._fee_accounts: dict[str, int] = {}
@@ -89,7 +92,15 @@ class CoreRole:
 
         Raises AwaitingRedrive when any of them would be new to a core that is not re-driven.
         """
-        return await self._answers(list(credits))
+        try:
+            incarnation, answers = await self._answers(list(credits))
+        except (Busy, StoreFault, AwaitingRedrive) as fault:
+            with HARMLESS:
+                self.signals.not_credited(credits, _why(fault))
+            raise
+        with HARMLESS:
+            self.signals.credited(credits, answers)
+        return incarnation, answers
 
     async def redrive(self, credits: Sequence[Credit]) -> tuple[int, list[Answer]]:
         """Re-post what the gateway knows as completed. A refusal is not stored: its answer is `unknown`.
@@ -196,6 +207,17 @@ class CoreRole:
 
     async def _open_house(self, connection: Connection) -> dict[str, int]:
         return await owners.open_house(connection, self.currency, clock.now_ms())
+
+
+def _why(fault: Exception) -> str:
+    """A fault in one word."""
+    match fault:
+        case Busy():
+            return "busy"
+        case AwaitingRedrive():
+            return "awaiting_redrive"
+        case _:
+            return "store_fault"
 
 
 async def _anchor(connection: Connection) -> None:

@@ -16,11 +16,13 @@ from hakika import clock
 from hakika.domain.deadlines import deadlines_for
 from hakika.domain.intake import Conflict, KnownMessage, KnownTransfer, Line, Taken, decide_intake
 from hakika.domain.reasons import InvariantBroken, Reason
-from hakika.services.flusher import Flusher
+from hakika.services.flusher import Busy, Flusher
 from hakika.services.gateway.banks import Bank
+from hakika.services.gateway.signals import GatewaySignals
+from hakika.services.signals import HARMLESS
 from hakika.store.gateway import intake as rows
 from hakika.store.gateway.intake import Connection, CustodyRow, MessageRow, NewTransfer
-from hakika.store.lane import Lane
+from hakika.store.lane import Lane, StoreFault
 from hakika.wire.iso20022.messages import CreditTransfer, CreditTransferMessage
 
 BATCH_MAX = 256  # messages in one commit
@@ -74,10 +76,19 @@ class Intake:
     """Takes messages into custody in groups; one lane of the gateway's database."""
 
     def __init__(
-        self, lane: Lane, *, receipt_kid: str, scale: float, currencies: frozenset[str], on_custody: Callable[[], None]
+        self,
+        lane: Lane,
+        *,
+        receipt_kid: str,
+        scale: float,
+        currencies: frozenset[str],
+        on_custody: Callable[[], None],
+        signals: GatewaySignals | None = None,
     ) -> None:
-        """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery."""
+        """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery;
+        `signals` count what arrives."""
         self._lane = lane
+        self._signals = signals or GatewaySignals()
         self._receipt_kid = receipt_kid
         self._scale = scale
         self._currencies = currencies
@@ -91,19 +102,38 @@ class Intake:
 
         Raises Busy (nothing stored) or NoAnswer (the bank asks again with the same bytes).
         """
-        return await self.flusher.submit(message, deadline_s=deadline_s)
+        try:
+            return await self.flusher.submit(message, deadline_s=deadline_s)
+        except (Busy, StoreFault) as fault:
+            self._signals.not_stored(fault)
+            raise
 
     async def _work(self, batch: list[Arrived]) -> list[Custody | Conflict]:
         for _ in range(RACES_MAX):
             try:
-                results = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+                results, new = await self._lane.run(
+                    lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S
+                )
             except UniqueViolation:
                 continue  # another writer committed one of these ids: look again
+            with HARMLESS:
+                self._count(batch, new)
             self._on_custody()
             return results
         raise InvariantBroken(f"intake lost {RACES_MAX} races in a row")
 
-    async def _transaction(self, conn: Connection, batch: list[Arrived]) -> list[Custody | Conflict]:
+    def _count(self, batch: list[Arrived], new: list[NewTransfer]) -> None:
+        """Tell the signals what this commit has taken or refused."""
+        for row in new:
+            if row.reason is not None:
+                self._signals.refused(row.bank, row.creditor_msisdn, Reason(row.reason))
+            else:
+                self._signals.arrived(row.id, row.bank, row.creditor_msisdn)
+        self._signals.stored(sum(1 for item in batch if not self._signals.names_test(item.body)))
+
+    async def _transaction(
+        self, conn: Connection, batch: list[Arrived]
+    ) -> tuple[list[Custody | Conflict], list[NewTransfer]]:
         async with conn.pipeline(), conn.transaction():
             known = _Known(
                 await rows.known_messages(conn, [(a.bank.id, a.message.msg_id) for a in batch]),
@@ -113,7 +143,7 @@ class Intake:
             new_transfers: list[NewTransfer] = []
             results = [self._one(item, known, new_messages, new_transfers) for item in batch]
             await rows.insert(conn, new_messages, new_transfers)
-        return results
+        return results, new_transfers
 
     def _one(
         self, item: Arrived, known: _Known, messages: list[MessageRow], transfers: list[NewTransfer]

@@ -7,6 +7,7 @@ caller is told since when we do not know, and says so.
 from dataclasses import dataclass
 
 from hakika import clock
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.store.gateway import lookups
 from hakika.store.gateway.lookups import TrackedRow
 from hakika.store.lane import Lanes, StoreFault
@@ -33,8 +34,9 @@ class Tracked:
 class Tracking:
     """Reads by reference."""
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: Lanes, signals: GatewaySignals | None = None) -> None:
         self._lanes = lanes
+        self._signals = signals or GatewaySignals()
         self._answered_ms = clock.now_ms()
 
     async def find(self, tracking: bytes) -> Tracked | None:
@@ -43,6 +45,8 @@ class Tracking:
         try:
             row = await self._lanes.run(lambda conn: lookups.tracked(conn, tracking), deadline_s=READ_DEADLINE_S)
         except StoreFault as fault:
+            self._signals.page("store_fault")
             raise NotKnown(self._answered_ms) from fault
         self._answered_ms = as_of_ms
+        self._signals.page("served" if row else "unknown", row.creditor_msisdn if row else None)
         return Tracked(row, as_of_ms) if row else None

@@ -14,6 +14,7 @@ from uuid import UUID
 from hakika import clock
 from hakika.domain.ids import attempt_id
 from hakika.domain.transfer import (
+    FINAL,
     AcknowledgeReturn,
     BurnDone,
     CloseAttempt,
@@ -32,10 +33,12 @@ from hakika.domain.transfer import (
     decide,
     status_of,
 )
-from hakika.services.flusher import Flusher
+from hakika.services.flusher import Busy, Flusher
+from hakika.services.gateway.signals import GatewaySignals
+from hakika.services.signals import HARMLESS
 from hakika.store.gateway import transfers as rows
 from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
-from hakika.store.lane import Lane
+from hakika.store.lane import Lane, StoreFault
 
 BATCH_MAX = 512
 QUEUE_MAX = 20_000
@@ -73,9 +76,12 @@ class _Last:
 class Desk:
     """Applies events to transfers in groups; `holder` names this process in the leases of its attempts."""
 
-    def __init__(self, lane: Lane, *, holder: UUID, on_outbox: Callable[[], None]) -> None:
-        """`on_outbox` wakes the couriers after a commit that has something for a bank."""
+    def __init__(
+        self, lane: Lane, *, holder: UUID, on_outbox: Callable[[], None], signals: GatewaySignals | None = None
+    ) -> None:
+        """`on_outbox` wakes the couriers after a commit that has something for a bank; `signals` count what ends."""
         self._lane = lane
+        self._signals = signals or GatewaySignals()
         self._on_outbox = on_outbox
         self._holder = holder
         self.flusher: Flusher[Happened, Applied | None] = Flusher(
@@ -84,21 +90,50 @@ class Desk:
 
     async def apply(self, happened: Happened, *, deadline_s: float) -> Applied | None:
         """Decide and store one event. Raises Busy or NoAnswer; the same event may then be given again."""
-        return await self.flusher.submit(happened, deadline_s=deadline_s)
+        try:
+            return await self.flusher.submit(happened, deadline_s=deadline_s)
+        except (Busy, StoreFault) as fault:
+            self._signals.not_stored(fault)
+            raise
 
     async def _work(self, batch: list[Happened]) -> list[Applied | None]:
-        results = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+        results, loaded = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+        with HARMLESS:
+            self._count(batch, results, loaded)
         if any(isinstance(effect, TellBank) for result in results if result for effect in result.effects):
             self._on_outbox()
         return results
 
-    async def _transaction(self, conn: Connection, batch: list[Happened]) -> list[Applied | None]:
+    async def _transaction(
+        self, conn: Connection, batch: list[Happened]
+    ) -> tuple[list[Applied | None], dict[UUID, Loaded]]:
         async with conn.pipeline(), conn.transaction():
             loaded = await rows.load(conn, [item.transfer for item in batch])
             changes = Changes.none()
             results = self._decide_all(batch, loaded, changes)
             await rows.write(conn, changes)
-        return results
+        return results, loaded
+
+    def _count(self, batch: list[Happened], results: list[Applied | None], loaded: dict[UUID, Loaded]) -> None:
+        """Tell the signals what this commit has changed."""
+        signals, stored = self._signals, 0
+        for item, applied in zip(batch, results, strict=True):
+            if applied is None or signals.is_test((row := loaded[item.transfer]).creditor_msisdn):
+                continue
+            stored += 1
+            returned = applied.transfer.returned
+            reason = returned.reason if returned else None
+            for effect in applied.effects:
+                match effect:
+                    case TellBank("final" | "return"):
+                        signals.ended(item.transfer, row.bank, row.creditor_msisdn, reason)
+                    case HoldUntil():
+                        signals.set_aside(item.transfer, row.bank)
+                    case RecordAttempt():
+                        signals.attempted(item.transfer, row.bank)
+            if not applied.effects and status_of(applied.transfer) in FINAL:
+                signals.ended_already(item.transfer, row.bank, row.creditor_msisdn, reason)
+        signals.stored(stored)
 
     def _decide_all(self, batch: list[Happened], loaded: dict[UUID, Loaded], changes: Changes) -> list[Applied | None]:
         now_ms = clock.now_ms()

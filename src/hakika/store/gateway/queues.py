@@ -111,6 +111,39 @@ SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.status = 'R
 """
 
 
+_OPEN = """
+SELECT h.id, b.id, h.creditor_msisdn, h.received_ms, h.next_attempt_ms FROM bank b, LATERAL (
+    SELECT t.id, t.creditor_msisdn, t.received_ms, t.next_attempt_ms FROM transfer t
+    WHERE t.bank = b.id AND t.status = 'RECEIVED' ORDER BY t.deadline_ms LIMIT %(limit)s
+) h
+UNION ALL
+(SELECT t.id, t.bank, t.creditor_msisdn, t.received_ms, 0 FROM attempt a JOIN transfer t ON t.id = a.transfer
+ WHERE a.outcome IS NULL ORDER BY a.lease_until_ms LIMIT %(limit)s)
+ORDER BY 4
+"""
+_ENDED = "SELECT id FROM transfer WHERE id = ANY(%s::uuid[]) AND status IN ('COMPLETED', 'RETURNED')"
+
+
+class Open(NamedTuple):
+    """A transfer without an end, as it is found at a start."""
+
+    id: UUID
+    bank: str
+    creditor_msisdn: str
+    received_ms: int
+    next_attempt_ms: int
+
+
+async def open_transfers(conn: Connection, limit: int) -> list[Open]:
+    """Transfers without an end by arrival: up to `limit` held of each bank, and as many in flight."""
+    return [Open(*r) for r in await (await conn.execute(_OPEN, {"limit": limit})).fetchall()]
+
+
+async def ended(conn: Connection, transfers: list[UUID]) -> list[UUID]:
+    """Those of these transfers that have ended."""
+    return [r[0] for r in await (await conn.execute(_ENDED, (transfers,))).fetchall()]
+
+
 async def claimable(conn: Connection, *, now_ms: int, limit: int, short: list[str], turn: int = 0) -> list[Held]:
     """Up to `limit` of each bank by deadline and as many of its newest; banks in `short` are left out.
 

@@ -12,7 +12,11 @@ INSERT INTO incarnation VALUES (1, (extract(epoch FROM now()) * 1000)::bigint, '
 
 -- Evidence
 
+CREATE SEQUENCE evidence_seq;
+COMMENT ON SEQUENCE evidence_seq IS 'Order of evidence as it became visible: writers of intervals and silences take turns, so whoever has read up to a number has missed nothing below it.';
+
 CREATE TABLE signal_interval (
+    seq        bigint NOT NULL DEFAULT nextval('evidence_seq') UNIQUE,
     series     text NOT NULL CHECK (series ~ '^[a-z]+:[A-Za-z0-9._:-]{1,80}$'),
     source     text NOT NULL,
     at_ms      bigint NOT NULL,
@@ -32,7 +36,19 @@ COMMENT ON COLUMN signal_interval.own_errors IS 'Customers'' own errors (unknown
 COMMENT ON COLUMN signal_interval.oldest_ms IS 'Age of the oldest open transfer at the end of the interval.';
 CREATE INDEX signal_interval_time ON signal_interval (at_ms);
 
+CREATE TABLE signal_source (
+    source        text PRIMARY KEY,
+    life          text NOT NULL,
+    upto          bigint NOT NULL CHECK (upto >= 0),
+    correction_ms bigint NOT NULL DEFAULT 0,
+    asked_ms      bigint NOT NULL
+);
+COMMENT ON TABLE signal_source IS 'Where the collector stands with each source; written in the commit of the intervals, so that none is stored twice.';
+COMMENT ON COLUMN signal_source.life IS 'The process that numbered them; another one begins again at 1.';
+COMMENT ON COLUMN signal_source.correction_ms IS 'Added to the source''s instants because its clock differs from ours by more than 2 s.';
+
 CREATE TABLE silence (
+    seq    bigint NOT NULL DEFAULT nextval('evidence_seq') UNIQUE,
     source text NOT NULL,
     at_ms  bigint NOT NULL,
     PRIMARY KEY (source, at_ms)
@@ -194,6 +210,8 @@ CREATE TRIGGER maintenance_no_truncate BEFORE TRUNCATE ON maintenance EXECUTE FU
 
 GRANT USAGE ON SCHEMA public TO hakika_health_app, hakika_health_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO hakika_health_app, hakika_health_reader;
+GRANT USAGE ON SEQUENCE evidence_seq TO hakika_health_app;
+GRANT INSERT, UPDATE ON signal_source TO hakika_health_app;
 GRANT INSERT ON signal_interval, silence, probe_result, report, refused_input, detector_state, judgement, incident,
     incident_event, maintenance, publication TO hakika_health_app;
 GRANT DELETE ON signal_interval, silence, probe_result, report, refused_input TO hakika_health_app;
