@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Screenshots of what people see, into var/screens: every situation of the tracking page in every language.
+"""Screenshots of what people see, into var/screens: every situation of the tracking page and of the status page.
 
     tools/screens.py                                  all of it, light, at 240, 360 and 1280 px
     tools/screens.py --only 'held*' --lang sw --dark  a part of it, as a phone in dark mode shows it
     tools/screens.py --file report=var/replay/2023-07-27/report.html --width 1280
 
-Names: tracking-<situation>-<language>-<width>[-dark].png, and <name>-<width>.png for files. Needs Debian's
+Names: tracking-<situation>-<language>-<width>[-dark].png, status-<situation>[-incident|-days|-history]-..., and
+<name>-<width>.png for files. `--only` knows a situation of the status page as status-<situation>. Needs Debian's
 chromium (tools/apt.sh).
 """
 
@@ -19,10 +20,13 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "pages")]
 
 from page_browser import Browser, Served, serving  # noqa: E402
 from page_samples import SAMPLES, at  # noqa: E402
+from status_samples import SETTINGS, SITUATIONS  # noqa: E402
 
 from hakika.channels.web.catalogue import Language  # noqa: E402
 from hakika.channels.web.policy import page_headers  # noqa: E402
 from hakika.channels.web.render import busy_page, page, unavailable_page, unknown_page  # noqa: E402
+from hakika.health.page.place import component_file, incident_file  # noqa: E402
+from hakika.health.page.render import pages  # noqa: E402
 
 WIDTHS = (240, 360, 1280)
 HEIGHTS = {240: 320, 360: 640}  # a KaiOS phone, a small Android
@@ -38,6 +42,21 @@ def tracking_pages(language: Language) -> dict[str, bytes]:
     return pages
 
 
+def status_pages(language: Language) -> dict[str, bytes]:
+    """The status page in every situation: the overview, its open incident, a component's days, the history."""
+    found = {}
+    for name, model in SITUATIONS.items():
+        built = pages(model, SETTINGS)
+        found[f"status-{name}"] = built[f"{language.value}/index.html"]
+        for incident in model.incidents:
+            if incident.open:
+                found[f"status-{name}-incident"] = built[f"{language.value}/{incident_file(incident.id)}"]
+        if name in ("one-corridor-out", "unknown"):
+            found[f"status-{name}-days"] = built[f"{language.value}/{component_file('bank-a-in')}"]
+            found[f"status-{name}-history"] = built[f"{language.value}/history.html"]
+    return found
+
+
 def wanted(asked: argparse.Namespace) -> dict[str, Served]:
     """What is asked for, by the name of its picture without the width."""
     served = {}
@@ -51,6 +70,9 @@ def wanted(asked: argparse.Namespace) -> dict[str, Served]:
         for name, body in tracking_pages(language).items():
             if fnmatch(name, asked.only or "*"):
                 served[f"tracking-{name}-{language.value}"] = Served(body, page_headers(language.value))
+        for name, body in status_pages(language).items():
+            if fnmatch(name, asked.only or "*"):
+                served[f"{name}-{language.value}"] = Served(body)
     return served
 
 
@@ -58,7 +80,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Screenshots of Hakika's pages.")
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "screens", help="folder for the pictures")
-    parser.add_argument("--only", default="", metavar="PATTERN", help="situations of the tracking page, as held*")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="situations, as held* or status-core-out*")
     parser.add_argument("--lang", action="append", default=[], choices=[code.value for code in Language])
     parser.add_argument("--width", action="append", type=int, default=[], help="CSS pixels; repeatable")
     parser.add_argument("--dark", action="store_true", help="prefers-color-scheme: dark")
