@@ -4,6 +4,7 @@ Secrets are never in the file: each `..._file` names a file that holds one. The 
 docs/reference/settings.md.
 """
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -52,6 +53,7 @@ class CoreSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_field
     operator_token_file: str
     health_token_file: str = ""  # bearer token with which health asks for signals; without one there are none
     test_wallets: list[str] = msgspec.field(default_factory=list)  # MSISDNs of synthetic tests: never counted
+    probe_token_file: str = ""  # bearer token with which vantages ask about test wallets, and about nothing else
     currency: str = "KES"
 
     def problems(self) -> list[str]:
@@ -83,6 +85,7 @@ class GatewaySettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fi
     scale: float = 1.0
     health_token_file: str = ""  # bearer token with which health asks for signals; without one there are none
     test_wallets: list[str] = msgspec.field(default_factory=list)  # MSISDNs of synthetic tests: never counted
+    report_url: str = ""  # where customers report that something does not work; without one pages have no such link
     currencies: list[str] = msgspec.field(default_factory=lambda: ["KES"])
     bank: list[BankSettings] = msgspec.field(default_factory=list)
 
@@ -121,13 +124,15 @@ class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Something that people use and that the status page shows: a corridor, a channel, a product.
 
     `series` is its name among the signals. `public_name` is shown as it is; without one the page says no name
-    (banks' names only as agreed). `instead` names components that still work where this one does not.
+    (banks' names only as agreed). `instead` names components that still work where this one does not. `words` are
+    what people call it in public posts, beside its public name.
     """
 
     series: str
     kind: str
     public_name: str = ""
     instead: list[str] = msgspec.field(default_factory=list)
+    words: list[str] = msgspec.field(default_factory=list)
 
 
 class DeskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +160,7 @@ class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fie
     report_url: str
     zone: str = "Africa/Nairobi"
     scale: float = 1.0
+    proxies: list[str] = msgspec.field(default_factory=list)  # networks of ours whose X-Forwarded-For counts
     source: list[SourceSettings] = msgspec.field(default_factory=list)
     vantage: list[VantageSettings] = msgspec.field(default_factory=list)
     component: list[ComponentSettings] = msgspec.field(default_factory=list)
@@ -170,9 +176,16 @@ class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fie
             ("source", [one.name for one in self.source]),
             ("vantage", [one.name for one in self.vantage]),
             ("component", [one.series for one in self.component]),
+            ("vantage kid", [one.kid for one in self.vantage]),
             ("desk", [one.bank for one in self.desk]),
+            ("feed", [one.name for one in self.feed]),
         ):
             found += [f"{name} {one}: is there twice" for one in sorted({v for v in values if values.count(v) > 1})]
+        for network in self.proxies:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                found.append(f"proxies: {error}")
         known = {one.series for one in self.component}
         for component in self.component:
             if component.kind not in COMPONENT_KINDS:
