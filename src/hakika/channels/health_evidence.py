@@ -7,6 +7,7 @@ rule). What is forged, malformed or too much ends as a count by kind and in an a
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from math import ceil
 from typing import Any, TypeVar
@@ -47,6 +48,7 @@ CLIENTS_MAX = 20_000
 EVERYBODY = "everybody"
 HTML = "text/html; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class EvidenceChannel:
@@ -69,6 +71,7 @@ class EvidenceChannel:
         self._desks = {bank: _digest(f"Bearer {token}") for bank, token in desks.items()}
         self._unsure = unsure
         self._client = client
+        self._named = {_NOT_IN_IDS.sub("-", one): one for one in evidence.components}  # as the status page names them
         self._reports = Limiter(rate_per_s=0.1, burst=20.0, clients_max=CLIENTS_MAX)
         self._all_reports = Limiter(rate_per_s=200.0, burst=1_000.0, clients_max=1)
         self._looks = Limiter(rate_per_s=20.0, burst=100.0, clients_max=CLIENTS_MAX)
@@ -199,7 +202,7 @@ class EvidenceChannel:
     def _asked(self, request: Request, fields: Mapping[str, str], language: str | None) -> Asked:
         return Asked(
             chosen_language(language, request.headers.get("accept-language")),
-            fields.get("component", ""),
+            self._named.get(fields.get("component", ""), fields.get("component", "")),
             fields.get("from") == "tracking",
         )
 
