@@ -15,6 +15,7 @@ from hakika.services.gateway.acts import Acts
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import Bank
 from hakika.services.gateway.intake import Arrived, Custody, Intake, arrived
+from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import Desk
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway.banks import BankRow, KeyRow, register
@@ -88,18 +89,23 @@ class Gateway:
     intake: Intake
     desk: Desk
     acts: Acts
+    signals: GatewaySignals
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database: RoleAccess, *, holder: UUID = HOLDER, scale: float = 1.0) -> AsyncIterator["Gateway"]:
+    async def open(
+        cls, database: RoleAccess, *, holder: UUID = HOLDER, scale: float = 1.0, signals: GatewaySignals | None = None
+    ) -> AsyncIterator["Gateway"]:
         """A process of the gateway; several may be open on one database."""
+        signals = signals or GatewaySignals()
         lanes = Lanes(database.app_url, size=4, name="test")
         intake_lane = ForgetfulLane(database.app_url, name="test intake")
         desk_lane = ForgetfulLane(database.app_url, name="test desk")
         intake = Intake(
-            intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None
-        )
-        desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None)
+            intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None,
+            signals=signals,
+        )  # fmt: skip
+        desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None, signals=signals)
         for name in BANKS:
             key = KeyRow(f"{name}-1", name, PUBLIC_KEY.public_bytes_raw())
             row = BankRow(name, name.title(), f"http://127.0.0.1:1/{name}", "house-4h")
@@ -107,7 +113,7 @@ class Gateway:
         intake.flusher.start()
         desk.flusher.start()
         try:
-            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, Acts(desk, lanes, Leash(scale)))
+            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, Acts(desk, lanes, Leash(scale)), signals)
         finally:
             await intake.flusher.stop()
             await desk.flusher.stop()

@@ -112,8 +112,9 @@ class Works:
         """Delivery, recovery and the session's watch, until the block ends."""
         client: Any = core
         link = CoreLink(client)
-        deliver = Delivery(gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale)
-        recover = Recovery(gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale)
+        signals = gateway.signals
+        deliver = Delivery(gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale, signals=signals)
+        recover = Recovery(gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale, signals=signals)
         loops = (link.watch_session(), deliver.run(), recover.run())
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:

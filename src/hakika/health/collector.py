@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hakika import clock
@@ -133,6 +133,7 @@ class Collector:
             log.warning("%s answers again", source.name)
         here_ms = began_ms + int((clock.monotonic_s() - began_s) * 500)  # half of the round trip ago
         stands = self._stands_now(source.stands, answer, here_ms)
+        source.stands = replace(source.stands, correction_ms=stands.correction_ms)  # stays, also if not stored now
         if stands.life != source.stands.life and source.stands.upto:
             source.stands = stands  # numbered from 1 again: asked again from there
             return 0.0

@@ -70,10 +70,10 @@ class Tally:
         self.ended += 1
         self.own_errors += 1
 
-    def fail(self, reason: str) -> None:
-        """A technical failure."""
-        self.ended += 1
-        self.failed[reason] = self.failed.get(reason, 0) + 1
+    def fail(self, reason: str, count: int = 1) -> None:
+        """Technical failures."""
+        self.ended += count
+        self.failed[reason] = self.failed.get(reason, 0) + count
 
     def answered(self, status: int, reason: str = "busy") -> None:
         """A request was answered with this HTTP status; `reason` names what a 5xx means."""

@@ -120,7 +120,7 @@ def count_failed(signals: GatewaySignals, attempts: Iterable[OpenAttempt], reaso
     """Tell the signals that these attempts were not sent, or came back without evidence."""
     with HARMLESS:
         for attempt in attempts:
-            signals.attempt_failed(attempt.transfer, attempt.bank, attempt.creditor_msisdn, reason)
+            signals.attempt_failed(attempt.transfer, attempt.bank, reason)
 
 
 class Recorder:

@@ -121,20 +121,19 @@ class GatewaySignals:
         else:
             self._followed -= corridor.forget(transfer.int)
 
-    def attempt_failed(self, transfer: UUID, bank: str, msisdn: str | None, reason: str) -> None:
-        """An attempt was not sent, or came back without evidence; a transfer's first failure counts."""
-        now_ms = self.counts.now_ms()
+    def attempt_failed(self, transfer: UUID, bank: str, reason: str) -> None:
+        """An attempt was not sent, or came back without evidence: counts for a transfer that we follow, once.
+
+        One that another process took in becomes stuck there.
+        """
+        self.counts.now_ms()
         corridor, key = self._corridor(bank), transfer.int
-        if msisdn in self._test_wallets or key in corridor.counted:
-            return
         began_ms = corridor.waiting.pop(key, None)
         if began_ms is None:
             began_ms = corridor.aside.pop(key, None)
         if began_ms is not None:
             corridor.counted[key] = began_ms
-        elif not self._follow(corridor.counted, transfer, now_ms):
-            return  # not followed: it would be counted at every attempt
-        self._fail(corridor, reason)
+            self._fail(corridor, reason)
 
     def set_aside(self, transfer: UUID, bank: str) -> None:
         """Held on purpose (the bank has prefunded too little, people must look): no backlog until attempted again."""
@@ -241,9 +240,9 @@ class GatewaySignals:
             corridor.tally.own_error()
             self._product.own_error()
 
-    def _fail(self, corridor: _Corridor, reason: str) -> None:
-        corridor.tally.fail(reason)
-        self._product.fail(reason)
+    def _fail(self, corridor: _Corridor, reason: str, count: int = 1) -> None:
+        corridor.tally.fail(reason, count)
+        self._product.fail(reason, count)
 
     def _before_close(self, ends_ms: int) -> None:
         """Whatever has become too old by the interval's end fails in it; then the backlog as it is at that end."""
@@ -272,10 +271,12 @@ class GatewaySignals:
 
     def _sweep(self, corridor: _Corridor, upto_ms: int) -> None:
         """From the front of the queue, as far as it is too old: what is younger is not looked at."""
-        while corridor.waiting:
-            key, began_ms = next(iter(corridor.waiting.items()))
-            if began_ms > upto_ms:
-                return
-            del corridor.waiting[key]
-            corridor.counted[key] = began_ms
-            self._fail(corridor, STUCK)
+        waiting, crossed = corridor.waiting, 0
+        while waiting:
+            key = next(iter(waiting))
+            if waiting[key] > upto_ms:
+                break
+            corridor.counted[key] = waiting.pop(key)
+            crossed += 1
+        if crossed:
+            self._fail(corridor, STUCK, crossed)
