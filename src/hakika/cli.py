@@ -51,7 +51,7 @@ def up(
 
 @app.command
 def serve(
-    role: Literal["core", "gateway", "health", "bank"],
+    role: Literal["core", "gateway", "health", "probe", "bank"],
     *,
     settings: Annotated[Path, Parameter(help="The role's settings file (TOML).")],
 ) -> int:
@@ -75,7 +75,12 @@ def serve(
     from hakika.settings import SettingsRefused
 
     try:
-        {"core": roles.serve_core, "gateway": roles.serve_gateway, "health": roles.serve_health}[role](settings)
+        {
+            "core": roles.serve_core,
+            "gateway": roles.serve_gateway,
+            "health": roles.serve_health,
+            "probe": roles.serve_probe,
+        }[role](settings)
     except SettingsRefused as error:
         return _refused(str(error))
     return 0

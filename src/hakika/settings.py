@@ -21,17 +21,26 @@ COMPONENT_KINDS = ("corridor", "channel", "product", "role")
 # Variables of our own that are not settings of a role.
 NOT_SETTINGS = frozenset({"HAKIKA_CRASH_AT", "HAKIKA_XSD_DIR"})
 
-S = TypeVar("S", bound="RoleSettings")
+S = TypeVar("S", bound="FileSettings")
 
 
 class SettingsRefused(ValueError):
     """Settings do not fit; the message lists every error with its key and rule."""
 
 
-class RoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every role needs. `listen` is host:port."""
+class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every settings file has: which role it is for."""
 
     role: str
+
+    def problems(self) -> list[str]:
+        """Rules that types cannot say."""
+        return []
+
+
+class RoleSettings(FileSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every role with a door and a database needs. `listen` is host:port."""
+
     listen: str
     database_url_file: str
 
@@ -194,6 +203,52 @@ class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fie
                 f"component {component.series}: instead: no component {i}" for i in component.instead if i not in known
             ]
         return found
+
+
+class TestedBankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bank through whose customer API a vantage sends, as its test customer."""
+
+    id: str
+    url: str
+    customer: int
+
+
+class ProbeSettings(FileSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A vantage: a place from which the ways in are tried for real. Addresses are those that customers use.
+
+    `number` of `of` says when in each period it begins, so that the vantages take turns.
+    """
+
+    name: str
+    number: int
+    of: int
+    health_url: str
+    signing_key_file: str
+    kid: str
+    every_s: float = 30.0
+    tracking_url: str
+    core_url: str = ""  # without one the core's own API is not tried
+    core_token_file: str = ""
+    test_wallet: str
+    test_wallet_blocked: str = ""  # without one no cent is sent that has to come back
+    currency: str = "KES"
+    amount_minor: int = 1
+    memory_file: str
+    bank: list[TestedBankSettings] = msgspec.field(default_factory=list)
+
+    def problems(self) -> list[str]:
+        """Rules that types cannot say."""
+        found = super().problems()
+        if not 1 <= self.number <= self.of:
+            found.append("number: from 1 to `of`")
+        if not self.every_s >= 1:
+            found.append("every_s: 1 or more")
+        if self.amount_minor < 1:
+            found.append("amount_minor: 1 or more")
+        if self.core_url and not self.core_token_file:
+            found.append("core_token_file: is required with core_url")
+        ids = [one.id for one in self.bank]
+        return found + [f"bank {one}: is there twice" for one in sorted({one for one in ids if ids.count(one) > 1})]
 
 
 def load(path: Path, kind: type[S]) -> S:
