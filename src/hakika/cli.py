@@ -34,6 +34,7 @@ def up(
     fresh: Annotated[bool, Parameter(negative=(), help="Start over: remove what is in the folder.")] = False,
     ready_file: Annotated[Path | None, Parameter(help="Written (JSON) once everything answers.")] = None,
     scale: Annotated[float, Parameter(help="Divide deadlines and other policies by this.")] = 1.0,
+    probes: Annotated[bool, Parameter(help="Send test cents through every way in, all the time.")] = True,
 ) -> int:
     """Run everything on this machine until Ctrl-C: core, gateway, health, two demo banks, their databases, the links.
 
@@ -46,7 +47,7 @@ def up(
 
     if scale < 1:
         return _refused("--scale is 1 or more: it divides")
-    return platform.run(state, fresh=fresh, scale=scale, ready_file=ready_file)
+    return platform.run(state, fresh=fresh, scale=scale, ready_file=ready_file, probes=probes)
 
 
 @app.command

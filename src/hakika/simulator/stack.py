@@ -152,11 +152,17 @@ class Stack:
 
     async def _start_vantages(self) -> None:
         """Processes that try every way in; nobody waits for what they see."""
+        if not self.plan.probes:
+            return
         urls = {name: self.url(name) for name in (*PACKAGES, *self.plan.bank_ids)}
         for name, settings in write_vantage_settings(self.folder, self.plan, urls).items():
             if name not in self.children:
                 await self._child(name, settings, role="probe").start()
         self._step("vantages try the ways in")
+
+    async def end_tests(self) -> None:
+        """Stop the vantages for good, so that a platform can come to rest."""
+        await asyncio.gather(*(self.children.pop(name).stop() for name in VANTAGES if name in self.children))
 
     async def _clear_health(self) -> None:
         child, watcher = self.children.pop(HEALTH, None), self._watchers.pop(HEALTH, None)
