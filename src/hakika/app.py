@@ -32,6 +32,20 @@ def serve_gateway(settings_file: Path) -> None:
     _run(_gateway(load(settings_file, GatewaySettings)))
 
 
+def raise_incarnation(role: str, owner_url: str, reason: str) -> tuple[int, int]:
+    """(new incarnation of a role's restored database, transfers marked to be burnt first); blocks.
+
+    Raises what the role's own `raise_incarnation` raises.
+    """
+    if role == "gateway":
+        from hakika.services.gateway import incarnation as gateway
+
+        return asyncio.run(gateway.raise_incarnation(owner_url, reason))
+    from hakika.services.core import incarnation as core
+
+    return asyncio.run(core.raise_incarnation(owner_url, reason)), 0
+
+
 def serve_health(settings_file: Path) -> None:
     """Run health until SIGTERM; blocks."""
     _run(_health(load(settings_file, HealthSettings)))

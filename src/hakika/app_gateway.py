@@ -6,13 +6,14 @@ bank's courier, single reads, and tracking pages have connections of their own.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from psycopg import AsyncConnection
 
 from hakika import clock
 from hakika.channels.bank import BankChannel
@@ -27,12 +28,13 @@ from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.gateway.acts import Acts
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import REFRESH_S, Banks
-from hakika.services.gateway.intake import Intake
+from hakika.services.gateway.intake import BANK_CLOCK_MS, Intake
 from hakika.services.gateway.quotes import Quotes
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.tracking import Tracking
 from hakika.services.gateway.transfers import Desk
 from hakika.settings import GatewaySettings, secret
+from hakika.store.gateway import restores
 from hakika.store.gateway.banks import BankRow, KeyRow, register
 from hakika.store.lane import Lane, Lanes, StoreFault
 from hakika.wire.core_api import NameAnswer, NameQuery
@@ -44,6 +46,8 @@ from hakika.workers.delivery import CoreLink, Delivery
 from hakika.workers.recovery import Recovery
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SETUP_DEADLINE_S = 10.0
 
@@ -71,19 +75,12 @@ class GatewayRole:
         self.signals = GatewaySignals(settings.test_wallets)
         self._counting = Counting(self.signals, self._queue_lanes)
         self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers, signals=self.signals)
-        self.intake = Intake(
-            self._intake_lane,
-            receipt_kid=settings.kid,
-            scale=settings.scale,
-            currencies=frozenset(settings.currencies),
-            on_custody=self.link.wake.set,
-            signals=self.signals,
-        )
+        self._restored_ms: int | None = None
         self._tracking = Tracking(self._page_lanes, self.signals)
         self._ready = False
 
     async def start(self) -> None:
-        """Register the banks of the settings, read the registry, start the flushers."""
+        """Register the banks of the settings, read the registry and the last restore, start the flushers."""
         for bank in self._settings.bank:
             raw = load_public_key(Path(bank.public_key_file)).public_bytes(Encoding.Raw, PublicFormat.Raw)
             row = BankRow(bank.id, bank.name, bank.callback_url, bank.rule_pack)
@@ -96,6 +93,8 @@ class GatewayRole:
             except StoreFault as fault:
                 log.warning("waiting for the gateway's database: %s", fault)
                 await asyncio.sleep(0.2)
+        self._restored_ms = await self._until_stored(restores.restored_ms)
+        self.intake = self._build_intake()
         for known in self.banks.all():
             client = BankClient(known.callback_url)
             lanes = Lanes(secret(self._settings.database_url_file), size=2, name=f"gateway courier {known.id}")
@@ -108,7 +107,18 @@ class GatewayRole:
         self.intake.flusher.start()
         self._ready = True
 
-    async def _until_stored(self, work: Any) -> None:
+    def _build_intake(self) -> Intake:
+        return Intake(
+            self._intake_lane,
+            receipt_kid=self._settings.kid,
+            scale=self._settings.scale,
+            currencies=frozenset(self._settings.currencies),
+            on_custody=self.link.wake.set,
+            restored_ms=self._restored_ms,
+            signals=self.signals,
+        )
+
+    async def _until_stored(self, work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
         while True:
             try:
                 return await self._queue_lanes.run(work, deadline_s=SETUP_DEADLINE_S)
@@ -133,10 +143,12 @@ class GatewayRole:
     def routes(self) -> list[Route]:
         """Every route of the gateway; all others are refused by the door."""
         refused = Limiter(rate_per_s=20.0, burst=100.0, clients_max=10_000)
+        rate_per_s = self._settings.bank_rate_per_s
+        paces = Limiter(rate_per_s=rate_per_s, burst=max(1.0, 2 * rate_per_s), clients_max=10_000)
         channel = BankChannel(
             banks=self.banks,
             intake=self.intake,
-            acts=Acts(self.desk, self._read_lanes, Leash(self._settings.scale)),
+            acts=Acts(self.desk, self._read_lanes, Leash(self._settings.scale), restored=self._restored_ms is not None),
             quotes=Quotes(
                 self._read_lanes,
                 scale=self._settings.scale,
@@ -145,6 +157,7 @@ class GatewayRole:
             ),
             signer=self._signer,
             allow=lambda client: refused.take(client, clock.monotonic_s()),
+            pace=lambda bank: paces.take(bank, clock.monotonic_s()),
             signals=self.signals,
         )
         token_file = self._settings.health_token_file
@@ -173,8 +186,11 @@ class GatewayRole:
             courier.wake.set()
 
     def _corridor(self, bank: str) -> tuple[bool, bool]:
+        """(fresh transfers of this bank flow now, at full speed), for its quotes."""
         breaker = self.link.breaker
         flows = breaker.sendable(clock.monotonic_s()) and bank not in self.link.short_banks()
+        if self._restored_ms is not None and clock.now_ms() <= self._restored_ms + BANK_CLOCK_MS:
+            flows = False  # what is sent now might be older than the restore, and comes back
         return flows, breaker.full()
 
     async def _ask_name(self, query: NameQuery) -> NameAnswer | None:

@@ -23,6 +23,11 @@ app = App(
     version_flags=["--version"],
 )
 
+incarnation = App(
+    name="incarnation", help="Lives of a role's database: a restore or a lossy failover begins the next one."
+)
+app.command(incarnation)
+
 State = Annotated[Path, Parameter(help="Folder of the platform's data.")]
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
@@ -217,6 +222,37 @@ def migrate(
     except (MigrationRefused, StoreFault) as error:
         return _refused(str(error))
     print("\n".join(names) if names else "nothing to do")
+    return 0
+
+
+@incarnation.command(name="raise")
+def raise_incarnation(
+    role: Literal["core", "gateway"],
+    *,
+    url: Annotated[str, Parameter(help="The restored database, as its owner: postgresql://...")],
+    reason: Annotated[str, Parameter(help="Kept in the database: which copy, of when, why.")],
+) -> int:
+    """Declare that a role's database was put back to an earlier moment, before the role is started on it.
+
+    Both roles then make good by themselves what the copy does not know. Declaring it twice does no harm. Exit
+    status 1 where the database does not answer, or refuses.
+
+    Example: `hakika incarnation raise gateway --url postgresql://owner@db/hakika_gateway --reason "copy of 02:00"`
+    """
+    import psycopg
+
+    from hakika import app as roles
+    from hakika.store.lane import StoreFault
+
+    if not reason.strip():
+        return _refused("--reason says which copy was put back, and why")
+    try:
+        number, marked = roles.raise_incarnation(role, url, reason)
+    except (StoreFault, psycopg.Error) as error:
+        return _refused(str(error).strip())
+    print(f"{role} is in incarnation {number}")
+    if role == "gateway":
+        print(f"{marked} transfers without an end are burnt under all their ids before they end")
     return 0
 
 

@@ -95,6 +95,7 @@ class GatewaySettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fi
     health_token_file: str = ""  # bearer token with which health asks for signals; without one there are none
     test_wallets: list[str] = msgspec.field(default_factory=list)  # MSISDNs of synthetic tests: never counted
     report_url: str = ""  # where customers report that something does not work; without one pages have no such link
+    bank_rate_per_s: float = 2000.0
     currencies: list[str] = msgspec.field(default_factory=lambda: ["KES"])
     bank: list[BankSettings] = msgspec.field(default_factory=list)
 
@@ -105,6 +106,8 @@ class GatewaySettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fi
             found.append("scale: must be 1 or more; it divides deadlines and other policies")
         elif (why := scale_refusal(self.scale)) is not None:
             found.append(f"scale: {why}")
+        if not self.bank_rate_per_s > 0:
+            found.append("bank_rate_per_s: must be above zero")
         found += [f"currencies: {code} is not known" for code in self.currencies if code not in MINOR_DIGITS]
         found += [
             f"bank {b.id}: rule_pack must be one of {', '.join(PACKS)}" for b in self.bank if b.rule_pack not in PACKS

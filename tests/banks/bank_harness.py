@@ -31,6 +31,7 @@ from hakika.wire.iso20022 import reading, writing
 from hakika.wire.iso20022.messages import (
     CreditTransfer,
     CreditTransferMessage,
+    MessageReject,
     PaymentReturn,
     ReturnAcknowledgement,
     StatusInquiry,
@@ -100,6 +101,7 @@ class ScriptedGateway:
         self.acknowledged: dict[str, bool] = {}  # RtrId -> booked
         self.acknowledgements: defaultdict[str, set[bytes]] = defaultdict(set)
         self.refuse_acknowledgements = 0
+        self.forgot = False
         self.inquiries: list[StatusInquiry] = []
         self.inquiry_answers: list[Response] = []
         self.final: dict[UUID, bytes] = {}
@@ -139,10 +141,14 @@ class ScriptedGateway:
                 self.inquiries.append(inquiry)
                 if self.inquiry_answers:
                     return self.inquiry_answers.pop(0)
+                if inquiry.uetr not in self.custody:
+                    return self.unknown(404, "unknown_id")
                 final = self.final.get(inquiry.uetr)
                 return self.signed(200, final) if final else Response(404)
             case ReturnAcknowledgement() as acknowledgement:
                 for one in acknowledgement.items:
+                    if one.uetr not in self.custody and self.forgot:
+                        return self.unknown(409, "return_unknown")
                     self.acknowledgements[one.return_id].add(request.body)
                     if self.refuse_acknowledgements:
                         self.refuse_acknowledgements -= 1
@@ -151,6 +157,16 @@ class ScriptedGateway:
                 return Response(204)
             case other:
                 raise AssertionError(other)
+
+    def unknown(self, status: int, code: str) -> Response:
+        """No such id here, signed."""
+        return self.signed(status, writing.write_reject(MessageReject("M-1", code, clock.now_ms(), None, "not here")))
+
+    def forget(self) -> None:
+        """Put back to a copy of before: not a message is known any more."""
+        self.forgot = True
+        for known in (self.custody, self.answers, self.final, self.acknowledged):
+            known.clear()
 
     async def _on_instruction(self, message: CreditTransferMessage, body: bytes) -> Response | Silence:
         assert self.bodies.setdefault(message.msg_id, body) == body, "a resend is the same bytes"

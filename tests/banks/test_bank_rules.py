@@ -86,6 +86,17 @@ def test_the_same_word_twice_is_the_same_word() -> None:
     assert decide(booked(State.ACCEPTED), said(Word.RECEIPT)).step is Step.SAME
 
 
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.COMPLETED, State.RETURNED])
+def test_a_new_receipt_takes_the_place_only_of_one_that_the_gateway_lost(state: State) -> None:
+    other = said(Word.RECEIPT, receipt="receipt-2")
+    assert decide(booked(state), other).step is Step.CONTRADICT
+    assert decide(booked(state, sent_again=True), other).step is Step.RENEW
+    late = booked(state, receipt="receipt-2", superseded=frozenset({"receipt-1"}))
+    assert decide(late, said(Word.RECEIPT)).step is Step.SAME
+    assert decide(late, said(Word.RECEIPT, receipt="receipt-3")).step is Step.CONTRADICT
+    assert decide(booked(state, sent_again=True), said(Word.RECEIPT)).step is Step.SAME
+
+
 def test_a_receipt_that_comes_after_the_end_is_kept() -> None:
     assert decide(booked(State.COMPLETED, receipt=None), said(Word.RECEIPT)).step is Step.KEEP
 

@@ -32,6 +32,7 @@ ROW = TrackedRow(
     acknowledged_ms=None,
     position_short=False,
     credited_late=False,
+    burn_first=False,
 )
 RETURNED: dict[str, Any] = {
     "status": "RETURNED",
@@ -49,6 +50,10 @@ CASES: list[tuple[dict[str, Any], int, Stage | None]] = [
     (RETURNED | {"acknowledged_ms": at(14, 9)}, NOW, Stage.RETURNED),
     (RETURNED | {"acknowledged_ms": at(14, 9), "credited_late": True}, NOW, Stage.RETURNED_BUT_CREDITED),
     (RETURNED | {"credited_late": True}, NOW, Stage.RETURNED_BUT_CREDITED),
+    ({"burn_first": True}, NOW, Stage.IN_DOUBT),
+    ({"burn_first": True}, at(18, 3), Stage.PAST_DEADLINE_IN_DOUBT),
+    ({"burn_first": True, "status": "COMPLETED", "status_ms": at(14, 6)}, NOW, Stage.COMPLETED),
+    (RETURNED | {"burn_first": True, "reason": "gateway_restored"}, NOW, Stage.COMING_BACK),
     ({"status": "REJECTED"}, NOW, None),
 ]
 

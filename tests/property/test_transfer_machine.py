@@ -15,12 +15,14 @@ from transfer_world import RETURN_AT_MS, VALID_UNTIL_MS, Message, Sender, World,
 
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import (
+    ALL_NUMBERS,
     FINAL,
     FOR_PEOPLE_MS,
     BankAcknowledgedReturn,
     BankRefusedReturn,
     ClockReturnDue,
     CoreAnswered,
+    CoreKnowsNoCredit,
     Outcome,
     SenderWroteNothing,
     Status,
@@ -104,6 +106,26 @@ class TransferMachine(RuleBasedStateMachine):
     @rule()
     def unsent_ids_are_burnt(self) -> None:
         self.world.burn_unsent()
+
+    # --- a backup of the gateway's rows, and its restore ---
+
+    @precondition(lambda self: len(self.world.copies) < 3)
+    @rule()
+    def somebody_makes_a_copy(self) -> None:
+        self.world.copy()
+
+    @precondition(lambda self: self.world.copies)
+    @rule(index=INDEX)
+    def gateway_is_restored(self, index: int) -> None:
+        """The core, the wire and the bank remember what the copy does not know; later copies are of a lost life."""
+        place = index % len(self.world.copies)
+        self.world.restore(self.world.copies[place])
+        del self.world.copies[place + 1 :]
+
+    @precondition(lambda self: self.world.transfer.burn_first)
+    @rule(crash_after=st.integers(0, 6))
+    def every_id_is_burnt(self, crash_after: int) -> None:
+        self.world.burn_all(crash_after=crash_after)
 
     # --- the wire and the core ---
 
@@ -329,6 +351,90 @@ def test_late_success_after_a_return_is_a_break() -> None:
     assert decision.verdict is Verdict.CONTRADICTION
     assert decision.transfer == world.transfer
     assert status_of(world.transfer) is Status.RETURNED
+
+
+def restored(*, life: str) -> World:
+    """A copy of the held transfer; then a whole `life` that the copy knows nothing of; then the restore."""
+    world = World()
+    world.copy()
+    world.claim(reply_lost=False)
+    if life == "refused, then credited":
+        world.core.stored[1] = (Outcome.REFUSED, Reason.POSITION_SHORT)
+        world.answer_arrives((1, Outcome.REFUSED, Reason.POSITION_SHORT))
+        world.now_ms = world.transfer.next_attempt_ms
+        world.transfer = replace(world.transfer, deadlines=replace(world.transfer.deadlines, valid_until_ms=10**6))
+        world.claim(reply_lost=False)
+        world.now_ms = 0
+    if life != "returned unsent":
+        world.write(world.senders[-1])
+    if "credited" in life:
+        world.core_executes(world.wire.pop())
+        world.answer_arrives(world.answers.pop())
+    if life == "returned unsent":
+        world.wrote_nothing(world.senders[0], reply_lost=False)
+        world.give(recall())
+    world.restore(world.copies[0])
+    world.check()
+    return world
+
+
+def test_credited_before_a_restore_is_completed_after_it() -> None:
+    """I-GW-10: the attempts that the copy lacks are recorded again, in order, up to the one that was credited."""
+    for life, outcomes in (
+        ("credited", [Outcome.POSTED]),
+        ("refused, then credited", [Outcome.REFUSED, Outcome.POSTED]),
+    ):
+        world = restored(life=life)
+        world.burn_all()
+        assert [attempt.outcome for attempt in world.transfer.attempts] == outcomes
+        assert finish(world) is Status.COMPLETED
+        assert world.heard == {"final"}
+        assert world.core.credits == 1
+
+
+def test_nothing_is_sent_after_a_restore_until_all_ids_are_burnt() -> None:
+    """I-GW-10: not by a claim, not by the clock, not by a recall; and what was on its way finds its id dead."""
+    world = restored(life="sent")
+    world.claim(reply_lost=False)
+    world.now_ms = 10 * RETURN_AT_MS
+    world.give(ClockReturnDue(world.now_ms))
+    world.give(recall())
+    assert status_of(world.transfer) is Status.RECEIVED
+    assert world.transfer.attempts == ()
+    world.check()
+    world.burn_all()
+    assert status_of(world.transfer) is Status.RETURNED
+    world.core_executes(world.wire.pop())
+    assert finish(world) is Status.RETURNED
+    assert world.core.credits == 0
+    assert world.told == {"return": 1, "resolution": 1}
+
+
+def test_returned_before_a_restore_is_returned_after_it() -> None:
+    world = restored(life="returned unsent")
+    world.burn_all()
+    assert finish(world) is Status.RETURNED
+    assert world.heard == {"return"}
+
+
+def test_an_attempt_left_open_by_a_crash_after_a_restore_is_never_instructed() -> None:
+    """I-GW-10: recorded again, and the process died before its answer was stored: whoever takes it over burns."""
+    world = restored(life="credited")
+    world.burn_all(crash_after=1)
+    assert status_of(world.transfer) is Status.IN_FLIGHT
+    taker = world.take_over()
+    assert taker
+    world.write(taker)
+    assert world.wire[-1] == Message("burn", 1)
+    assert finish(world) is Status.COMPLETED
+
+
+def test_fewer_than_all_answers_return_nothing_after_a_restore() -> None:
+    """I-GW-10: 63 dead ids and one of which nothing is known: the money stays where it is."""
+    world = restored(life="credited")
+    world.give(CoreKnowsNoCredit(ALL_NUMBERS - {1}, world.now_ms))
+    assert status_of(world.transfer) is Status.RECEIVED
+    assert finish(world) is Status.COMPLETED
 
 
 @pytest.mark.parametrize("first", [recall(), ClockReturnDue(RETURN_AT_MS), SenderWroteNothing(1, 1, 0)], ids=repr)

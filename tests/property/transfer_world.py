@@ -3,7 +3,8 @@
 The gateway's part is `domain/transfer.py` alone: `give` hands it an event and performs nothing. What a process
 knows (an attempt it may send, an answer it holds, an event whose commit reply was lost) is lost when it crashes.
 What was ever written to the wire stays in `written`, because a message may be late by any time. The core here
-is the honest ledger of the design: the id is looked up first, refusals and burns are stored and kill the id.
+is the honest ledger of the design: the id is looked up first, refusals and burns are stored and kill the id. A
+restore of the gateway puts its rows back to an earlier moment; core, wire and bank remember what has been.
 """
 
 from collections import Counter
@@ -13,12 +14,15 @@ from uuid import UUID
 from hakika.domain.deadlines import Deadlines
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import (
+    ALL_NUMBERS,
     FINAL,
     Attempt,
     BankAcknowledgedReturn,
     BankRecalled,
     ClockReturnDue,
     CoreAnswered,
+    CoreKnowsAttempt,
+    CoreKnowsNoCredit,
     Decision,
     Event,
     Outcome,
@@ -82,6 +86,16 @@ class Core:
         return answer
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The gateway's rows as a backup has them."""
+
+    transfer: Transfer
+    told: Counter[str]
+    recorded: Counter[str]
+    breaks: int
+
+
 class World:
     """Everything around the pure rules, as plain data, and the rules' last state as PostgreSQL would hold it."""
 
@@ -98,6 +112,8 @@ class World:
         self.told: Counter[str] = Counter()
         self.recorded: Counter[str] = Counter()
         self.breaks = 0
+        self.heard: set[str] = set()  # ends that the bank was told in any life of the gateway
+        self.copies: list[Copy] = []
 
     # --- the gateway's store ---
 
@@ -110,6 +126,8 @@ class World:
             self.recorded[type(effect).__name__] += 1
             if isinstance(effect, TellBank):
                 self.told[effect.kind] += 1
+                if effect.kind in ("final", "return"):
+                    self.heard.add(effect.kind)
         if decision.verdict is Verdict.CONTRADICTION:
             self.breaks += 1
         if reply_lost:
@@ -136,11 +154,38 @@ class World:
         self.senders.append(sender)
         return sender
 
+    def copy(self) -> None:
+        """Somebody makes a backup of the gateway's rows."""
+        self.copies.append(Copy(self.transfer, self.told.copy(), self.recorded.copy(), self.breaks))
+
+    def restore(self, copy: Copy) -> None:
+        """The rows are as they were; what has no end in them is marked, and every process has died."""
+        self.transfer, self.breaks = copy.transfer, copy.breaks
+        self.told, self.recorded = copy.told.copy(), copy.recorded.copy()
+        if status_of(self.transfer) not in FINAL:
+            self.transfer = replace(self.transfer, burn_first=True)
+        self.senders.clear()
+        self.again.clear()
+        self.answers.clear()
+
+    def burn_all(self, *, crash_after: int = 10**6) -> None:
+        """What the worker does with a held transfer older than a restore; it may die between any two commits."""
+        if not self.transfer.burn_first or status_of(self.transfer) not in (Status.RECEIVED, Status.RESERVED):
+            return
+        answers = {number: self.core.execute(Message("burn", number), self.now_ms) for number in sorted(ALL_NUMBERS)}
+        credited = [number for number, (outcome, _) in answers.items() if outcome is Outcome.POSTED]
+        events: list[Event] = [] if credited else [CoreKnowsNoCredit(ALL_NUMBERS, self.now_ms)]
+        for number in range(len(self.transfer.attempts) + 1, max(credited, default=0) + 1):
+            outcome, reason = answers[number]
+            events += [CoreKnowsAttempt(number), CoreAnswered(number, outcome, self.now_ms, reason)]
+        for event in events[:crash_after]:
+            self.give(event)
+
     # --- what processes do with what they hold ---
 
     def write(self, sender: Sender) -> None:
         """The first holder instructs; whoever took over instructs again, or burns when it is late or recalled."""
-        late = self.transfer.recalled is not None or self.now_ms >= VALID_UNTIL_MS
+        late = self.transfer.recalled is not None or self.transfer.burn_first or self.now_ms >= VALID_UNTIL_MS
         kind = "burn" if sender.token > 1 and late else "instruct"
         self.put(Message(kind, sender.number))
         sender.wrote = True
@@ -195,6 +240,7 @@ class World:
         for held in self.senders:
             self.write(held)
         self.senders.clear()
+        self.burn_all()
         self.burn_unsent()
         for message in self.wire:
             self.core_executes(message)
@@ -236,6 +282,8 @@ class World:
         opens = [attempt for attempt in self.transfer.attempts if attempt.outcome is None]
         if len(opens) > 1 or (opens and status is not Status.IN_FLIGHT):
             raise AssertionError(f"I-GW-7: {len(opens)} attempts open in status {status}")
+        if self.heard == {"final", "return"}:
+            raise AssertionError("I-GW-10: the bank was told in one life that it arrived, in another that it came back")
         ends = self.told["final"] + self.told["return"]
         if ends != (status in FINAL) or self.recorded["DecideReturn"] != (status is Status.RETURNED):
             raise AssertionError(f"I-GW-8: told {self.told}, recorded {self.recorded} in status {status}")

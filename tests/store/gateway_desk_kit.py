@@ -50,9 +50,14 @@ def credit(uetr: UUID | None = None, **other: Any) -> CreditTransfer:
     return replace(whole, **other)
 
 
-def message(*transfers: CreditTransfer, msg_id: str | None = None, sender: str = "bank-a") -> Arrived:
+def message(
+    *transfers: CreditTransfer,
+    msg_id: str | None = None,
+    sender: str = "bank-a",
+    created_ms: int = 1_690_437_600_000,
+) -> Arrived:
     """A pacs.008 as it arrives, with its bytes."""
-    content = CreditTransferMessage(msg_id or clock.new_id().hex, 1_690_437_600_000, transfers)
+    content = CreditTransferMessage(msg_id or clock.new_id().hex, created_ms, transfers)
     return arrived(bank(sender), content, write_credit_transfer(content), "protected..signature")
 
 
@@ -94,7 +99,13 @@ class Gateway:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, database: RoleAccess, *, holder: UUID = HOLDER, scale: float = 1.0, signals: GatewaySignals | None = None
+        cls,
+        database: RoleAccess,
+        *,
+        holder: UUID = HOLDER,
+        scale: float = 1.0,
+        restored_ms: int | None = None,
+        signals: GatewaySignals | None = None,
     ) -> AsyncIterator["Gateway"]:
         """A process of the gateway; several may be open on one database."""
         signals = signals or GatewaySignals()
@@ -103,7 +114,7 @@ class Gateway:
         desk_lane = ForgetfulLane(database.app_url, name="test desk")
         intake = Intake(
             intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None,
-            signals=signals,
+            restored_ms=restored_ms, signals=signals,
         )  # fmt: skip
         desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None, signals=signals)
         for name in BANKS:
@@ -113,7 +124,8 @@ class Gateway:
         intake.flusher.start()
         desk.flusher.start()
         try:
-            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, Acts(desk, lanes, Leash(scale)), signals)
+            acts = Acts(desk, lanes, Leash(scale), restored=restored_ms is not None)
+            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, acts, signals)
         finally:
             await intake.flusher.stop()
             await desk.flusher.stop()

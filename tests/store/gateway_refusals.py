@@ -167,6 +167,18 @@ def transfer_set(change: LiteralString, status: str = "RECEIVED") -> Callable[[S
     return prepare
 
 
+def restored_set(change: LiteralString) -> Callable[[Sql], Try]:
+    """Of a transfer that is marked as older than a restore."""
+    statement: LiteralString = "UPDATE transfer SET " + change + " WHERE id = %s"
+
+    def prepare(sql: Sql) -> Try:
+        found = sql.transfer()
+        sql.owner.execute("UPDATE transfer SET burn_first = true WHERE id = %s", (found,))
+        return statement, (found,)
+
+    return prepare
+
+
 def status_change(before: str, after: str) -> Callable[[Sql], Try]:
     def prepare(sql: Sql) -> Try:
         return SET_STATUS, (after, sql.transfer(before))
@@ -339,6 +351,15 @@ RULES = {
     "fact told by another message": Case("HK023", "outbox_change_guard", fact_set("msg_id = %s")),
     "fact untold": Case("HK023", "outbox_change_guard", fact_set("msg_id = NULL")),
     "fact's words": Case("HK023", "outbox_change_guard", fact_set("fact = '{\"a\": 1}'"), "owner"),
+    # I-GW-10: older than a restore, until it has ended by all its ids and after
+    "mark of a restore unset": Case("HK024", "transfer_change_guard", restored_set("burn_first = false"), "owner"),
+    "mark of a restore unset by an end": Case(
+        "HK024", "transfer_change_guard", restored_set("burn_first = false, status = 'IN_FLIGHT'"), "owner"),
+    **{
+        f"{status} marked as older than a restore": Case(
+            "HK024", "transfer_change_guard", transfer_set("burn_first = true", status), "owner")
+        for status in ("COMPLETED", "RETURNED", "REJECTED")
+    },
     "custody rejected": Case("HK015", "transfer_change_guard", status_change("RECEIVED", "REJECTED")),
     "transfer in flight rejected": Case("HK015", "transfer_change_guard", status_change("IN_FLIGHT", "REJECTED")),
     **{
@@ -442,7 +463,7 @@ TABLES: tuple[LiteralString, ...] = (
 )  # fmt: skip
 FORBIDDEN: tuple[LiteralString, ...] = (
     "UPDATE transfer SET amount_minor = 1", "UPDATE transfer SET deadline_ms = 9",
-    "UPDATE transfer SET bank = 'bank-b'",
+    "UPDATE transfer SET bank = 'bank-b'", "UPDATE transfer SET burn_first = true",
     "UPDATE transfer SET creditor_msisdn = '254700000000'", "UPDATE transfer SET content_sha256 = NULL",
     "UPDATE attempt SET id = gen_random_uuid()", "UPDATE attempt SET number = 9", "UPDATE attempt SET recorded_ms = 1",
     "UPDATE payment_return SET reason = 'x'", "UPDATE payment_return SET return_id = 'x'",

@@ -6,6 +6,7 @@ no status at all.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,7 @@ class Door:
 
     gateway: Gateway
     channel: BankChannel
+    waits: dict[str, float]  # by bank, how long it must wait
 
     async def send(self, body: bytes, *, kid: str = "bank-a-1") -> Response:
         """A signed message and its answer."""
@@ -52,17 +54,25 @@ async def _no_name(query: NameQuery) -> NameAnswer | None:
     return None
 
 
-@pytest.fixture
-async def door(gateway_database: RoleAccess) -> AsyncIterator[Door]:
-    async with Gateway.open(gateway_database) as gateway:
+@asynccontextmanager
+async def opened(database: RoleAccess, *, restored_ms: int | None = None) -> AsyncIterator[Door]:
+    """A channel over a gateway's services, put back to a copy at `restored_ms` or never."""
+    async with Gateway.open(database, restored_ms=restored_ms) as gateway:
         banks = Banks(gateway.lanes)
         await banks.refresh()
         quotes = Quotes(gateway.lanes, scale=1.0, corridor=lambda bank: (True, True), ask_name=_no_name)
+        waits: dict[str, float] = {}
         channel = BankChannel(
             banks=banks, intake=gateway.intake, acts=gateway.acts, quotes=quotes, signer=SIGNER,
-            allow=lambda client: 0.0,
+            allow=lambda client: 0.0, pace=lambda bank: waits.get(bank, 0.0),
         )  # fmt: skip
-        yield Door(gateway, channel)
+        yield Door(gateway, channel, waits)
+
+
+@pytest.fixture
+async def door(gateway_database: RoleAccess) -> AsyncIterator[Door]:
+    async with opened(gateway_database) as made:
+        yield made
 
 
 def body_of(*transfers: CreditTransfer, msg_id: str | None = None) -> bytes:
@@ -214,3 +224,34 @@ async def test_a_currency_that_is_not_served_is_refused_and_stored(door: Door) -
     door.gateway.intake._currencies = frozenset({"KES", "UGX"})  # served from today on: the id stays dead
     late = await door.send(body_of(other))
     assert late.status == 202 and b"<TxSts>RJCT</TxSts>" in late.body
+
+
+async def test_a_bank_that_sends_too_fast_is_told_when(door: Door) -> None:
+    """Nothing is decided and nothing written; the same bytes are taken afterwards. Other banks go on."""
+    body = body_of(credit())
+    door.waits["bank-a"] = 1.2
+    refused = await door.send(body)
+    without_status(refused, 429)
+    assert dict(refused.headers)["retry-after"] == "2"
+    assert await door.transfers() == 0
+    assert (await door.send(body_of(credit(debtor_agent="bank-b")), kid="bank-b-1")).status == 202
+    door.waits.clear()
+    assert (await door.send(body)).status == 202
+
+
+async def test_after_a_restore_an_unknown_id_is_neither_refused_nor_called_unsent(
+    gateway_database: RoleAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I-GW-10: a recall stores nothing, and what is held may be in the wallet: ACSP, not RCVD."""
+    transfer = credit()
+    asked = Cancellation("A-1", "C-1", transfer.uetr, None, None, "DUPL")
+    recall = write_cancellation(asked, created_ms=AT_MS, bank="bank-a")
+    async with opened(gateway_database, restored_ms=clock.now_ms()) as door:
+        without_status(await door.send(recall), 404)
+        assert await door.transfers() == 0
+        assert (await door.send(body_of(transfer))).status == 202
+        assert b"PDCR" in (await door.send(recall)).body
+        later = clock.now_ms() + 200_000
+        monkeypatch.setattr(clock, "now_ms", lambda: later)
+        answer = await door.send(write_inquiry(StatusInquiry("I-1", transfer.uetr, None, None), created_ms=AT_MS))
+        assert b"<TxSts>ACSP</TxSts>" in answer.body

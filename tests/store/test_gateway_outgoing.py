@@ -9,11 +9,12 @@ import pytest
 from gateway_desk_kit import ANSWER_S, ForgetfulLane, Gateway, credit, recall_of
 
 from hakika import clock
+from hakika.domain.ids import return_id
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Event, Outcome, WorkerClaimed
 from hakika.services.gateway import outgoing
 from hakika.services.gateway.acts import Recalled
-from hakika.services.gateway.transfers import Happened, return_id
+from hakika.services.gateway.transfers import Happened
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway import outgoing as rows
 from hakika.store.gateway.outgoing import Due
@@ -61,7 +62,8 @@ async def test_finals_share_one_report_and_each_return_is_alone(gateway: Gateway
     (report,) = (item.body for item in found if item.kind == "status")
     assert (report.count(b"<TxSts>ACCC</TxSts>"), report.count(b"<TxSts>PDNG</TxSts>")) == (4, 2)
     returns = b"".join(item.body for item in found if item.kind == "return")
-    assert all(returns.count(return_id(key).encode()) == 1 for key in keys[6:])
+    uetrs = await gateway.rows("SELECT uetr FROM transfer WHERE id = ANY(%s)", keys[6:])
+    assert [returns.count(return_id("bank-a", uetr).encode()) for (uetr,) in uetrs] == [1, 1, 1]
 
 
 async def test_two_gatherers_tell_each_fact_once(gateway: Gateway) -> None:

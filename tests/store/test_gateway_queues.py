@@ -48,6 +48,12 @@ class Queues:
         found: UUID = values["id"]
         return found
 
+    def held_since_a_restore(self, bank: str, deadline_ms: int) -> UUID:
+        """The same, marked as the owner marks it after a restore."""
+        found = self.held(bank, deadline_ms)
+        self.sql.owner.execute("UPDATE transfer SET burn_first = true WHERE id = %s", (found,))
+        return found
+
     async def claimable(self, limit: int, *, turn: int = 0, short: tuple[str, ...] = ()) -> list[Held]:
         """What a delivery round is offered."""
         found: list[Held] = await self.ask(
@@ -80,6 +86,7 @@ async def test_earliest_deadline_first(asked: Queues) -> None:
 async def test_only_what_may_be_sent_now(asked: Queues) -> None:
     good = asked.held("bank-a", NOW_MS + 10_000)
     asked.held("bank-a", NOW_MS + 2_000)  # its validity ends now
+    asked.held_since_a_restore("bank-a", NOW_MS + 9_000)
     for column, value in (("next_attempt_ms", NOW_MS + 1), ("recalled_reason", "recalled_by_bank")):
         other = asked.held("bank-a", NOW_MS + 9_000)
         statement = {"next_attempt_ms": "UPDATE transfer SET next_attempt_ms = %s WHERE id = %s"}.get(
@@ -168,10 +175,23 @@ async def test_takeover_raises_the_token(asked: Queues) -> None:
         return found
 
     (first,) = await take(SECOND, NOW_MS, 1)
-    assert (first.id, first.lease_token, first.amount_minor, first.recalled) == (attempts[0], 2, 500, False)
+    assert (first.id, first.lease_token, first.amount_minor, first.burn_only) == (attempts[0], 2, 500, False)
     assert [one.id for one in await take(SECOND, NOW_MS, 9)] == [attempts[1]]
     assert await take(FIRST, NOW_MS, 9) == []
     assert {one.lease_token for one in await take(FIRST, NOW_MS + 6_000, 9)} == {3, 2}
+
+
+async def test_what_may_be_sent_again_is_said_at_the_takeover(asked: Queues) -> None:
+    """I-GW-10: of a recalled transfer, and of one older than a restore, the id is burnt, never instructed again."""
+    held = [asked.held("bank-a", NOW_MS + 9_000), asked.held_since_a_restore("bank-a", NOW_MS + 9_000)]
+    held.append(asked.held("bank-a", NOW_MS + 9_000))
+    asked.sql.app.execute("UPDATE transfer SET recalled_reason = 'x' WHERE id = %s", (held[2],))
+    for transfer in held:
+        asked.sql.attempt(transfer)
+    taken = await asked.ask(
+        lambda conn: queues.take_over(conn, holder=SECOND, now_ms=NOW_MS, until_ms=NOW_MS + 1, limit=9)
+    )
+    assert {one.transfer: one.burn_only for one in taken} == dict(zip(held, (False, True, True), strict=True))
 
 
 async def test_two_takers_share_and_never_overlap(asked: Queues) -> None:
@@ -221,6 +241,7 @@ async def test_returns_are_due_by_their_instant_alone(asked: Queues) -> None:
         asked.sql.move(asked.held("bank-a", NOW_MS - 1), status)
     contradicted = "UPDATE transfer SET next_attempt_ms = %s WHERE id = %s"
     asked.sql.app.execute(contradicted, (FOR_PEOPLE_MS, asked.held("bank-a", NOW_MS - 9_000)))
+    asked.held_since_a_restore("bank-a", NOW_MS - 8_000)
     waits = asked.held("bank-b", NOW_MS - 5_000)
     wait = "UPDATE transfer SET next_attempt_ms = 10 ^ 12, recalled_reason = 'x' WHERE id = %s"
     asked.sql.app.execute(wait, (waits,))

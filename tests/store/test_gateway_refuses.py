@@ -153,3 +153,12 @@ def test_one_open_attempt_by_index_too(sql: Sql) -> None:
             sql.app.execute(statement, values)
     finally:
         sql.owner.execute("ALTER TABLE attempt ENABLE TRIGGER attempt_guard")
+
+
+def test_a_transfer_has_64_numbers(sql: Sql) -> None:
+    """I-GW-10: what a restore burns is all that there can be."""
+    transfer = sql.transfer()
+    for number in range(1, 65):
+        sql.closed(transfer, "burnt", number)
+    with pytest.raises(psycopg.errors.CheckViolation, match="attempt_number_max"):
+        sql.attempt(transfer, 65)

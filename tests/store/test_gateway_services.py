@@ -13,6 +13,7 @@ import pytest
 from gateway_desk_kit import ANSWER_S, HOLDER, KEY, SIGNER, Gateway, credit, message, recall_of
 
 from hakika import clock
+from hakika.domain.ids import return_id
 from hakika.domain.intake import Conflict
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome, WorkerClaimed
@@ -20,7 +21,7 @@ from hakika.services.gateway import outgoing
 from hakika.services.gateway.acts import Inquired, Leashed, UnknownReturn
 from hakika.services.gateway.answers import acceptance
 from hakika.services.gateway.intake import Arrived, Custody
-from hakika.services.gateway.transfers import Happened, return_id
+from hakika.services.gateway.transfers import Happened
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway.transfers import Evidence
 from hakika.wire.bank_api import CustodyReceipt
@@ -218,7 +219,7 @@ async def returned(gateway: Gateway) -> tuple[StatusInquiry, ReturnAcknowledged]
     (key,) = await gateway.custody(transfer)
     await gateway.desk.apply(Happened(key, ClockReturnDue(clock.now_ms() + 10**9)), deadline_s=ANSWER_S)
     inquiry = StatusInquiry("I-1", transfer.uetr, None, None)
-    return inquiry, ReturnAcknowledged(return_id(key), transfer.uetr, accepted=True)
+    return inquiry, ReturnAcknowledged(return_id("bank-a", transfer.uetr), transfer.uetr, accepted=True)
 
 
 async def test_a_return_is_acknowledged_once(gateway: Gateway) -> None:
@@ -235,8 +236,9 @@ async def test_a_return_is_acknowledged_once(gateway: Gateway) -> None:
 
 async def test_an_acknowledgement_of_nothing_of_ours_is_refused_whole(gateway: Gateway) -> None:
     _, item = await returned(gateway)
-    (held,) = await gateway.custody(credit())
-    stranger = ReturnAcknowledged(return_id(held), item.uetr, accepted=True)
+    held = credit()
+    await gateway.custody(held)
+    stranger = ReturnAcknowledged(return_id("bank-a", held.uetr), item.uetr, accepted=True)
     answer = await gateway.acts.acknowledge("bank-a", ReturnAcknowledgement("A-2", (item, stranger)))
     assert answer == UnknownReturn("TxInfAndSts[2]/OrgnlTxId", answer.rule if answer else "")
     assert isinstance(await gateway.acts.acknowledge("bank-b", ReturnAcknowledgement("A-3", (item,))), UnknownReturn)

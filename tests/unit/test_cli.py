@@ -30,6 +30,20 @@ def test_every_command_has_help_with_one_example(name: str) -> None:
     assert f"`hakika {name}" in text
 
 
+def test_raising_an_incarnation_has_help_and_says_what_it_needs() -> None:
+    function = cli.app["incarnation"]["raise"].default_command
+    assert function is not None
+    assert len(re.findall(r"Example: `hakika incarnation raise [^`]+`", function.__doc__ or "")) == 1
+    for words in (["moon"], ["gateway"], ["gateway", "--url", "postgresql://h/d"]):
+        assert hakika("incarnation", "raise", *words).returncode == 2, words
+    nowhere = ["--url", "postgresql://127.0.0.1:1/nowhere"]
+    for words, said in (([*nowhere, "--reason", " "], "--reason"), ([*nowhere, "--reason", "copy"], "gateway")):
+        done = hakika("incarnation", "raise", "gateway", *words)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_help_appears_without_loading_a_role() -> None:
     code = f"import sys, hakika.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run(

@@ -5,11 +5,13 @@ status and each kind of event, the verdict, the effects and the status afterward
 fails, so a new status, event or outcome cannot come in without a decision about it (I-GW-3, I-GW-4).
 """
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import product
 from typing import get_args
 
 import pytest
+from transfer_rows import RESOLVED, RESTORED_ROWS, Row, against, back, broken, close, credited, same
 from transfer_states import (
     AFTER,
     BEFORE,
@@ -24,6 +26,8 @@ from transfer_states import (
     claimed,
     due,
     held,
+    knows,
+    no_credit,
     posted,
     recalled,
     refused,
@@ -32,18 +36,16 @@ from transfer_states import (
 )
 
 from hakika.domain import transfer as rules
+from hakika.domain.deadlines import Deadlines
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import (
     EVENTS,
     FINAL,
-    FOR_PEOPLE_MS,
     MOVES,
     AcknowledgeReturn,
     Attempt,
     BurnDone,
-    CloseAttempt,
     CoreAnswered,
-    DecideReturn,
     Effect,
     Event,
     HoldUntil,
@@ -144,43 +146,6 @@ def test_recall_hold_and_burn_due_do_not_decide_the_status() -> None:
 
 # --- what each event does ---------------------------------------------------------------------------------
 
-Row = tuple[str, Event, Verdict, tuple[Effect, ...], Status]
-
-
-def close(outcome: Outcome, reason: Reason | None = None, number: int = 1, token: int | None = None) -> CloseAttempt:
-    """An attempt gets its answer."""
-    return CloseAttempt(number, outcome, reason, token)
-
-
-def back(reason: Reason, *, burn_due: bool = False) -> tuple[Effect, ...]:
-    """A return is decided and the bank told."""
-    return DecideReturn(reason, burn_due), TellBank("return", reason)
-
-
-def broken(status: Status, event: Event) -> tuple[Effect, ...]:
-    """A break whose kind names the status and what was said against it."""
-    said = event.outcome.value if isinstance(event, CoreAnswered) else type(event).__name__
-    return (OpenBreak(f"{status.value.lower()}_but_{said}", repr(event)),)
-
-
-def same(state: str, event: Event) -> Row:
-    """Known already, or not allowed now: nothing changes."""
-    return state, event, RECORD_ONLY, (), status_of(STATES[state])
-
-
-def against(state: str, event: Event) -> Row:
-    """Contradicts what is recorded: a break, the status stays."""
-    status = status_of(STATES[state])
-    return state, event, CONTRADICTION, broken(status, event), status
-
-
-def credited(state: str, event: CoreAnswered) -> Row:
-    """The core credits an id that is dead or was never sent: a break, and nothing more goes out by itself."""
-    status = status_of(STATES[state])
-    return state, event, CONTRADICTION, (*broken(status, event), HoldUntil(FOR_PEOPLE_MS)), status
-
-
-RESOLVED = TellBank("resolution", RECALL)
 HELD_ROWS: list[Row] = [
     ("held", claimed(), CHANGED, (RecordAttempt(1),), IN_FLIGHT),
     ("held", claimed(999), CHANGED, (RecordAttempt(1),), IN_FLIGHT),
@@ -190,6 +155,8 @@ HELD_ROWS: list[Row] = [
     ("held, position short", claimed(600), CHANGED, (RecordAttempt(2),), IN_FLIGHT),
     ("held, burnt", claimed(), CHANGED, (RecordAttempt(2),), IN_FLIGHT),
     ("held, not sent", claimed(), CHANGED, (RecordAttempt(2),), IN_FLIGHT),
+    same("held, all numbers used", claimed(999)),
+    ("held, all numbers used", due(), CHANGED, back(LATE), RETURNED),
     credited("held", posted(1)),
     same("held", refused(UNKNOWN)),
     same("held", burnt()),
@@ -256,6 +223,11 @@ IN_FLIGHT_ROWS: list[Row] = [
     ("in flight", wrote_nothing(), CHANGED, (close(Outcome.NOT_SENT, token=1),), RECEIVED),
     ("in flight, recalled", wrote_nothing(), CHANGED,
      (close(Outcome.NOT_SENT, token=1), *back(RECALL, burn_due=True), RESOLVED), RETURNED),
+    ("in flight, last number", wrote_nothing(64), CHANGED,
+     (close(Outcome.NOT_SENT, number=64, token=1), HoldUntil(1_100)), RECEIVED),
+    ("in flight, last number", burnt(64), CHANGED, (close(Outcome.BURNT, number=64), HoldUntil(1_100)), RECEIVED),
+    ("in flight, last number", refused(SHORT, 64), CHANGED,
+     (close(Outcome.REFUSED, SHORT, number=64), HoldUntil(1_100), TellBank("held", SHORT)), RECEIVED),
     same("in flight, taken over", wrote_nothing(token=1)),
     same("in flight, taken over", wrote_nothing(token=2)),
     same("in flight, second", wrote_nothing(1)),
@@ -315,7 +287,7 @@ FINAL_ROWS: list[Row] = [
     against("rejected", acknowledged()),
     against("rejected", return_refused()),
 ]
-ROWS = [*HELD_ROWS, *RESERVED_ROWS, *IN_FLIGHT_ROWS, *FINAL_ROWS]
+ROWS = [*HELD_ROWS, *RESTORED_ROWS, *RESERVED_ROWS, *IN_FLIGHT_ROWS, *FINAL_ROWS]
 
 
 def _name(row: Row) -> str:
@@ -415,7 +387,7 @@ def test_a_return_is_decided_in_one_place_that_looks() -> None:
 def _handlers() -> list[tuple[str, Event]]:
     wrong: dict[str, Event] = {
         "_claim": due(), "_answer": due(), "_nothing_written": due(), "_return_due": claimed(), "_recall": due(),
-        "_recall_final": due(),
+        "_recall_final": due(), "_known_attempt": no_credit(), "_no_credit": knows(),
     }  # fmt: skip
     return list(wrong.items())
 
@@ -439,6 +411,34 @@ def test_position_short_waits_and_a_recall_ends_the_wait() -> None:
     given_back = decide(transfer, recalled()).transfer
     assert status_of(given_back) is RETURNED
     assert given_back.returned == Return(RECALL, burn_due=False)
+
+
+def waits(event: Callable[[int, int], Event]) -> list[int]:
+    """How long a transfer is held after each of its attempts, all of which end by `event(number, now_ms)`."""
+    transfer, now_ms = Transfer(held.id, Deadlines(10**9, 10**9 + 1, 10**9 + 2)), 0
+    found: list[int] = []
+    while len(found) < rules.ATTEMPTS_MAX:
+        transfer = decide(transfer, claimed(now_ms)).transfer
+        transfer = decide(transfer, event(len(transfer.attempts), now_ms)).transfer
+        found.append(max(0, transfer.next_attempt_ms - now_ms))
+        now_ms += found[-1]
+    assert decide(transfer, claimed(now_ms)).verdict is RECORD_ONLY
+    return found[:-1]  # after the last one it waits for its return
+
+
+def test_all_numbers_outlast_a_promise_of_four_hours() -> None:
+    """The waits grow, so that no transfer goes back for want of a number while there is time."""
+    short = waits(lambda number, now_ms: CoreAnswered(number, Outcome.REFUSED, now_ms, SHORT))
+    assert [wait // 1000 for wait in short[:6]] == [30, 60, 120, 240, 300, 300]
+    unsent = waits(lambda number, now_ms: SenderWroteNothing(number, 1, now_ms))
+    assert [wait // 1000 for wait in unsent[:8]] == [0, 0, 0, 1, 2, 4, 8, 16]
+    assert min(sum(short), sum(unsent)) > 4 * 3600 * 1000
+
+
+def test_a_return_with_an_id_that_may_live_is_a_bug() -> None:
+    """I-GW-10: whoever forgets that a log may be a copy is stopped where returns are decided."""
+    with pytest.raises(InvariantBroken, match="older than a restore"):
+        rules._give_back(STATES["restored, burnt"], (), LATE)
 
 
 def test_burn_is_due_only_where_no_byte_was_ever_sent() -> None:

@@ -2,7 +2,7 @@
 
 A breadth-first walk from a fresh transfer through all events, valid or not, at three instants; a takeover raises
 the lease token of an open attempt, as the store does. On each of the steps the promises are checked that
-concern one transfer alone (I-GW-2, I-GW-4, I-GW-6, I-GW-7, I-GW-8).
+concern one transfer alone (I-GW-2, I-GW-4, I-GW-6, I-GW-7, I-GW-8, and I-GW-10 of what is older than a restore).
 """
 
 from collections import deque
@@ -21,6 +21,9 @@ from transfer_states import (
     burnt,
     due,
     held,
+    knows,
+    no_credit,
+    old,
     posted,
     recalled,
     refused,
@@ -33,6 +36,8 @@ from hakika.domain.transfer import (
     Attempt,
     BurnDone,
     CloseAttempt,
+    CoreKnowsAttempt,
+    CoreKnowsNoCredit,
     DecideReturn,
     Decision,
     Event,
@@ -62,6 +67,7 @@ def _events() -> list[Event]:
         for number in range(ATTEMPTS_MAX + 1):
             found += [posted(number, now_ms), burnt(number, now_ms)]
             found += [refused(reason, number, now_ms) for reason in (SHORT, UNKNOWN)]
+    found += [no_credit(), no_credit(1), no_credit(64), *(knows(number) for number in range(1, ATTEMPTS_MAX + 2))]
     found += [SenderWroteNothing(number, token, BEFORE) for number, token in product(range(1, 4), (1, 2))]
     return found
 
@@ -89,7 +95,7 @@ def _steps() -> list[tuple[Transfer, Event, Decision]]:
 
 
 def _walk() -> Iterator[tuple[Transfer, Event, Decision]]:
-    for start in (held, replace(held, reserved=True), replace(held, rejected=True)):
+    for start in (held, replace(held, reserved=True), replace(held, rejected=True), old):
         seen, queue = {start}, deque([start])
         while queue:
             transfer = queue.popleft()
@@ -125,9 +131,12 @@ def test_one_attempt_open_and_none_after_an_end() -> None:
         assert len(opens) <= 1
         assert not (opens and decision.transfer.returned), (transfer, event)
         if any(isinstance(effect, RecordAttempt) for effect in decision.effects):
-            assert isinstance(event, WorkerClaimed)
             assert all(attempt.outcome not in (None, Outcome.POSTED) for attempt in transfer.attempts)
             assert transfer.returned is None
+            if transfer.burn_first:
+                assert isinstance(event, CoreKnowsAttempt)
+                continue
+            assert isinstance(event, WorkerClaimed)
             assert transfer.recalled is None
             assert transfer.next_attempt_ms <= event.now_ms < transfer.deadlines.valid_until_ms
 
@@ -141,6 +150,11 @@ def test_a_return_needs_every_id_dead() -> None:
             continue
         outcomes = [attempt.outcome for attempt in decision.transfer.attempts]
         assert all(outcome in (Outcome.REFUSED, Outcome.BURNT, Outcome.NOT_SENT) for outcome in outcomes)
+        if transfer.burn_first:
+            assert event == no_credit(), event
+            assert not decided[0].burn_due
+            continue
+        assert not isinstance(event, CoreKnowsNoCredit)
         assert decided[0].burn_due == all(outcome is Outcome.NOT_SENT for outcome in outcomes)
         if status_of(transfer) is Status.IN_FLIGHT:
             assert not isinstance(event, WorkerClaimed | type(due())), event
@@ -201,11 +215,21 @@ def test_evidence_against_what_is_recorded_opens_a_break() -> None:
         number, outcome = getattr(event, "number", 0), getattr(event, "outcome", None)
         known = transfer.attempts[number - 1] if 0 < number <= len(transfer.attempts) else None
         unsent = known is None or known.outcome is Outcome.NOT_SENT
+        lost = known is None and transfer.burn_first and status_of(transfer) not in FINAL
+        if outcome is not None and lost and number > 0:
+            assert decision.verdict is Verdict.RECORD_ONLY, (transfer, event)  # the log lacks it: recorded first
+            continue
         against = outcome is Outcome.POSTED if unsent else known.outcome not in (None, outcome)  # type: ignore[union-attr]
         if outcome is not None and against:
             assert decision.verdict is Verdict.CONTRADICTION, (transfer, event)
             (break_,) = (effect for effect in decision.effects if isinstance(effect, OpenBreak))
             assert break_.kind.endswith(f"_but_{outcome.value}")
+
+
+def test_older_than_a_restore_stays_so() -> None:
+    """I-GW-10: nothing that happens to a transfer makes its log whole again."""
+    for transfer, event, decision in _steps():
+        assert decision.transfer.burn_first == transfer.burn_first, (transfer, event)
 
 
 def test_attempt_numbers_have_no_gaps() -> None:

@@ -10,12 +10,15 @@ from uuid import UUID
 from hakika.domain.deadlines import Deadlines
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import (
+    ALL_NUMBERS,
     Attempt,
     BankAcknowledgedReturn,
     BankRecalled,
     BankRefusedReturn,
     ClockReturnDue,
     CoreAnswered,
+    CoreKnowsAttempt,
+    CoreKnowsNoCredit,
     Outcome,
     Return,
     SenderWroteNothing,
@@ -27,9 +30,10 @@ ID = UUID(int=1)
 DEADLINES = Deadlines(valid_until_ms=1_000, return_at_ms=1_100, deadline_ms=1_200)
 BEFORE, CLOSING, AFTER = 500, 1_050, 1_100
 SHORT, UNKNOWN, RECALL = Reason.POSITION_SHORT, Reason.WALLET_UNKNOWN, Reason.RECALLED_BY_BANK
-LATE = Reason.DEADLINE_PASSED
+LATE, RESTORED = Reason.DEADLINE_PASSED, Reason.GATEWAY_RESTORED
 
 held = Transfer(ID, DEADLINES)
+old = Transfer(ID, DEADLINES, burn_first=True)
 _open = Attempt(1)
 _posted = Attempt(1, Outcome.POSTED)
 _short = Attempt(1, Outcome.REFUSED, SHORT)
@@ -44,6 +48,21 @@ STATES: dict[str, Transfer] = {
     "held, not sent": replace(held, attempts=(_not_sent,)),
     "reserved": replace(held, reserved=True),
     "reserved, not sent": replace(held, reserved=True, attempts=(_not_sent,)),
+    "held, all numbers used": replace(
+        held, attempts=tuple(Attempt(number, Outcome.BURNT) for number in sorted(ALL_NUMBERS))
+    ),
+    "in flight, last number": replace(
+        held, attempts=(*(Attempt(number, Outcome.NOT_SENT) for number in range(1, max(ALL_NUMBERS))), Attempt(64))
+    ),
+    "restored": old,
+    "restored, reserved": replace(old, reserved=True),
+    "restored, burnt": replace(old, attempts=(_burnt,)),
+    "restored, not sent": replace(old, attempts=(_not_sent,)),
+    "restored, recalled": replace(old, attempts=(_burnt,), recalled=RECALL),
+    "restored, in flight": replace(old, attempts=(_open,)),
+    "restored, recalled in flight": replace(old, attempts=(_open,), recalled=RECALL),
+    "restored, completed": replace(old, attempts=(_posted,)),
+    "restored, returned": replace(old, returned=Return(RESTORED)),
     "in flight": replace(held, attempts=(_open,)),
     "in flight, taken over": replace(held, attempts=(Attempt(1, lease_token=2),)),
     "in flight, recalled": replace(held, attempts=(_open,), recalled=RECALL),
@@ -91,6 +110,16 @@ def wrote_nothing(number: int = 1, token: int = 1) -> SenderWroteNothing:
 def due(now_ms: int = AFTER) -> ClockReturnDue:
     """The clock says that it is time for the return."""
     return ClockReturnDue(now_ms)
+
+
+def knows(number: int = 1) -> CoreKnowsAttempt:
+    """After a restore: the core has an answer under this number."""
+    return CoreKnowsAttempt(number)
+
+
+def no_credit(*alive: int) -> CoreKnowsNoCredit:
+    """After a restore: every id is dead in the core, but those of these numbers, of which nothing is known."""
+    return CoreKnowsNoCredit(ALL_NUMBERS - set(alive), BEFORE)
 
 
 def recalled(reason: Reason = RECALL) -> BankRecalled:

@@ -21,6 +21,7 @@ from psycopg import sql
 
 import hakika.counterparties
 from hakika.domain.ids import attempt_id, member_id, reference_text
+from hakika.domain.ids import return_id as return_id_of
 from hakika.domain.ledger import Kind, Row
 from hakika.simulator.checker import Targets, VerifyResult
 from hakika.store.core.chain import FIRST, Link, anchor_hash, next_link
@@ -264,7 +265,7 @@ class Bank:
         (amount,) = self.sql.execute("SELECT amount_minor FROM transfer WHERE uetr = ?", (str(uetr),)).fetchone()
         to = "position_mirror" if state == "completed" else "customer:1"
         self.move("in_transit", to, amount, str(uetr), state)
-        return_id = "RTR" + transfer_id(uetr).hex if state == "returned" else None
+        return_id = return_id_of(self.bank, uetr) if state == "returned" else None
         self.sql.execute(
             "UPDATE transfer SET state = ?, final_ms = 3, return_id = ? WHERE uetr = ?", (state, return_id, str(uetr))
         )
@@ -372,7 +373,7 @@ class Gateway:
         self.sql.execute(
             "INSERT INTO payment_return VALUES (%s, %s, %s, %s, %s, %s)",
             (
-                transfer_id(uetr), "RTR" + transfer_id(uetr).hex, reason, RETURN_MS,
+                transfer_id(uetr), return_id_of(bank, uetr), reason, RETURN_MS,
                 RETURN_MS + 1 if acknowledged else None, burn_due,
             ),
         )  # fmt: skip

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from checker_books import World, transfer_id
-from checker_lives import attempt_of, uetr_of
+from checker_lives import A, attempt_of, uetr_of
 
-from hakika.domain.ids import member_id
+from hakika.domain.ids import member_id, return_id
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,8 @@ def rehash(world: World) -> None:
 def return_credited(world: World) -> None:
     """Credited, and returned as well."""
     with world.spoil("gateway") as sql:
-        key = transfer_id(uetr_of("unbooked"))
-        sql.execute(
-            "INSERT INTO payment_return VALUES (%s, %s, 'deadline_passed', 30000, NULL, false)", (key, "RTR" + key.hex)
-        )
+        key, one = transfer_id(uetr_of("unbooked")), return_id(A, uetr_of("unbooked"))
+        sql.execute("INSERT INTO payment_return VALUES (%s, %s, 'deadline_passed', 30000, NULL, false)", (key, one))
         sql.execute("UPDATE transfer SET status = 'RETURNED', reason = 'deadline_passed' WHERE id = %s", (key,))
 
 

@@ -59,9 +59,10 @@ class BankChannel:
         quotes: Quotes,
         signer: Signer,
         allow: Callable[[str], float],
+        pace: Callable[[str], float],
         signals: GatewaySignals | None = None,
     ) -> None:
-        """`allow(client)` gives 0.0, or how many seconds an address with too many bad signatures must wait.
+        """`allow` and `pace` give 0.0 or seconds to wait: an address with bad signatures, a bank that sends too fast.
 
         `signals` count what is answered to those whose signature is right; strangers are nobody's evidence.
         """
@@ -71,6 +72,7 @@ class BankChannel:
         self._quotes = quotes
         self._signer = signer
         self._allow = allow
+        self._pace = pace
         self._signals = signals or GatewaySignals()
 
     def routes(self) -> list[Route]:
@@ -95,8 +97,13 @@ class BankChannel:
                 if wait_s > 0:
                     return self._reject(429, "too_many_refused", None, "too many refused signatures", retry_s=wait_s)
                 return self._reject(401, refused.code, "X-JWS-Signature", refused.rule)
+            bank = self._banks.owner(verified.kid)
+            wait_s = self._pace(bank.id)
+            if wait_s > 0:
+                rule = "more messages a second than were agreed; nothing is decided; send the same bytes again"
+                return self._reject(429, "too_fast", None, rule, retry_s=wait_s)
             try:
-                answer = await handle(request, self._banks.owner(verified.kid))
+                answer = await handle(request, bank)
             except (Busy, StoreFault) as fault:
                 self._count(request, 503, "busy" if isinstance(fault, Busy) else "store_fault")
                 rule = "the message was not answered; nothing is decided; send the same bytes again"
@@ -185,6 +192,9 @@ class BankChannel:
 
     async def _recall(self, bank: Bank, message: Cancellation) -> Response:
         recalled = await self._acts.recall(bank.id, message)
+        if recalled.status is None:
+            rule = "not known since our log was restored; send the pacs.008 again, same bytes, then the recall"
+            return self._reject(404, "unknown_id", "Undrlyg/TxInf/OrgnlUETR", rule, reference=message.assignment_id)
         answer = CancellationStatus(
             assignment_id=clock.new_id().hex,
             created_ms=clock.now_ms(),
@@ -260,7 +270,7 @@ def _present(found: Inquired) -> StatusReport:
         end_to_end_id=row.end_to_end_id or NO_REFERENCE,
         instruction_id=row.instruction_id,
         transaction_id=row.transaction_id,
-        status=_PRESENT[row.status],
+        status=TxStatus.IN_FLIGHT if row.status == "RECEIVED" and row.burn_first else _PRESENT[row.status],
         accepted_ms=row.received_ms,
     )
     return StatusReport(clock.new_id().hex, clock.now_ms(), None, PACS_008, None, None, None, (item,))

@@ -178,6 +178,21 @@ def _put_in_outbox(conn: sqlite3.Connection, kind: str, key: str, body: bytes, a
     return int(cursor.lastrowid or 0)
 
 
+def send_again(conn: sqlite3.Connection, msg_id: str, at_ms: int) -> int | None:
+    """The outbox row of a message that the gateway does not know any more: the same bytes go out again.
+
+    None where it waits for its answer already, or was never sent.
+    """
+    row = conn.execute(
+        "SELECT id FROM outbox WHERE kind = 'instruction' AND key = ? AND answered_ms IS NOT NULL", (msg_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    conn.execute("UPDATE outbox SET answered_ms = NULL WHERE id = ?", (row["id"],))
+    conn.execute("UPDATE transfer SET sent_again_ms = ? WHERE msg_id = ?", (at_ms, msg_id))
+    return int(row["id"])
+
+
 # --- what the gateway says
 
 
@@ -217,7 +232,7 @@ def _apply_one(
 ) -> None:
     row = conn.execute("SELECT * FROM transfer WHERE uetr = ?", (statement.uetr,)).fetchone()
     taken = _return_id_taken(conn, statement)
-    decision = decide(None if row is None else _booked(row), statement.said, return_id_taken=taken)
+    decision = decide(None if row is None else _booked(conn, row), statement.said, return_id_taken=taken)
     applied.steps.append(decision.step)
     match decision.step:
         case Step.CONTRADICT:
@@ -227,6 +242,8 @@ def _apply_one(
                 "INSERT OR IGNORE INTO progress VALUES (?, ?, ?, ?)",
                 (statement.uetr, statement.status, at_ms, statement.reason),
             )
+        case Step.RENEW:
+            _renew(conn, row, statement, at_ms)
         case Step.ACCEPT | Step.KEEP:
             _receipt(conn, statement, decision.step, at_ms)
         case Step.COMPLETE | Step.RETURN | Step.REJECT:
@@ -248,10 +265,12 @@ def _return_id_taken(conn: sqlite3.Connection, statement: Statement) -> bool:
     return found is not None
 
 
-def _booked(row: sqlite3.Row) -> Booked:
+def _booked(conn: sqlite3.Connection, row: sqlite3.Row) -> Booked:
+    superseded = conn.execute("SELECT receipt FROM superseded WHERE uetr = ?", (row["uetr"],)).fetchall()
     return Booked(
         State(row["state"]), row["amount_minor"], row["currency"], row["msg_id"], row["end_to_end_id"],
-        row["receipt"], row["return_id"],
+        row["receipt"], row["return_id"], row["sent_again_ms"] is not None,
+        frozenset(found["receipt"] for found in superseded),
     )  # fmt: skip
 
 
@@ -271,6 +290,15 @@ def _receipt(conn: sqlite3.Connection, statement: Statement, step: Step, at_ms: 
             step is Step.ACCEPT, statement.uetr,
         ),
     )  # fmt: skip
+
+
+def _renew(conn: sqlite3.Connection, row: sqlite3.Row, statement: Statement, at_ms: int) -> None:
+    """The promise and the reference are those of the new receipt; the old one is kept."""
+    conn.execute("INSERT OR IGNORE INTO superseded VALUES (?, ?, ?)", (row["uetr"], row["receipt"], at_ms))
+    conn.execute(
+        "UPDATE transfer SET receipt = ?, deadline_ms = ?, tracking = ?, sent_again_ms = NULL WHERE uetr = ?",
+        (statement.said.receipt, statement.deadline_ms, statement.tracking, row["uetr"]),
+    )
 
 
 _ENDS = {

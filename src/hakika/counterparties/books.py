@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-SCHEMA_VERSION = 1  # also PRAGMA user_version in schema.sql
+SCHEMA_VERSION = 2  # also PRAGMA user_version in schema.sql
 BATCH_MAX = 256
 QUEUE_MAX = 4096
 DEADLINE_S = 10.0  # a caller's patience with the disk; the command may still be committed

@@ -2,8 +2,8 @@
 
 The first inquiry about a transfer comes after `poll_after_s`, each next one after twice as long, and after
 `polls_max` only once in two hours; all divided by the scale. Retry-After stops all inquiries for that long.
-"Unknown", silence and busy are no evidence: nothing follows from them. What a signed answer says is booked like
-a callback.
+Silence and busy are no evidence: nothing follows from them. Nor is "unknown" evidence of any end: the gateway has
+lost the message, and is sent the same bytes again. What a signed answer says is booked like a callback.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ LATER_S = 7200.0  # unscaled, between inquiries past the leash
 LOOK_ROWS_MAX = 200
 BUSY_PAUSE_S = 5.0  # where busy came without Retry-After
 TOO_MANY = 429
+UNKNOWN = 404
 
 Due = tuple[float, str, int]  # monotonic seconds, UETR, inquiries made
 
@@ -111,10 +112,13 @@ class Polls:
         self.made += 1
         if answer.status == TOO_MANY or answer.status >= 500:
             return BUSY_PAUSE_S if answer.retry_after_s is None else answer.retry_after_s
-        if answer.status != 200 or self._faults.loses_answer():
+        if answer.status not in (200, UNKNOWN) or self._faults.loses_answer():
             return None
         try:
             evidence = self._gateway.verified(answer.body, answer.signature)
+            if answer.status == UNKNOWN:
+                await self._sender.send_again(row["msg_id"])
+                return None
             statements = read_statements(answer.body)
             await self._sender.book("final", evidence, statements)
         except (SignatureRefused, MessageUnread, BooksBusy, BooksUnanswered) as error:

@@ -3,6 +3,7 @@
 A debit leaves the money in transit. Only three words move it on: RJCT before a receipt and pacs.004 give it back
 to the customer, ACCC hands it to the position's mirror. Silence moves nothing, nor does a word that contradicts
 what was booked: that is recorded as a contradiction for people to look at. The same word twice is the same word.
+A gateway that no longer knows a message is sent it again, and then its new receipt takes the place of the first.
 `decide` is total over every state and word; nothing here knows of SQLite, HTTP or XML.
 """
 
@@ -35,6 +36,7 @@ class Step(StrEnum):
 
     ACCEPT = "accept"  # store the receipt, state becomes accepted
     KEEP = "keep"  # store the receipt beside a state that is final already
+    RENEW = "renew"  # the gateway had lost the message and holds it anew: the receipt replaces the one before
     REJECT = "reject"  # in transit -> customer
     COMPLETE = "complete"  # in transit -> position mirror
     RETURN = "return"  # in transit -> customer, acknowledge
@@ -94,6 +96,8 @@ class Booked:
     end_to_end_id: str
     receipt: str | None
     return_id: str | None
+    sent_again: bool = False  # because the gateway said that it does not know the message
+    superseded: frozenset[str] = frozenset()  # receipts that another one has replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +140,11 @@ def decide(booked: Booked | None, said: Said, *, return_id_taken: bool = False) 
     if step is Step.SAME and said.word is Word.RETURN and said.return_id != booked.return_id:
         return Decision(Step.CONTRADICT, "a second return under another return id")
     if step is Step.KEEP and booked.receipt is not None:
-        if said.receipt != booked.receipt:
-            return Decision(Step.CONTRADICT, "a second custody receipt with other content")
-        return Decision(Step.SAME)
+        if said.receipt == booked.receipt or said.receipt in booked.superseded:
+            return Decision(Step.SAME)
+        if booked.sent_again:
+            return Decision(Step.RENEW)
+        return Decision(Step.CONTRADICT, "a second custody receipt with other content")
     if step is Step.CONTRADICT:
         return Decision(step, f"{said.word} after {booked.state}")
     return Decision(step)

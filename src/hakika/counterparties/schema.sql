@@ -1,5 +1,5 @@
 -- A demo bank's books: one SQLite file, one writer. The sum over account is 0 at every commit.
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE account (
     name          TEXT PRIMARY KEY, -- 'customer:<n>', 'in_transit', 'position_mirror', 'own_funds'
@@ -51,6 +51,7 @@ CREATE TABLE transfer (
     final_ms        INTEGER,
     return_id       TEXT UNIQUE,
     reason          TEXT, -- ISO code of the rejection or return
+    sent_again_ms   INTEGER, -- the gateway did not know it any more; until its new receipt is here
     CHECK ((receipt IS NULL) = (accepted_ms IS NULL)),
     CHECK (state <> 'accepted' OR receipt IS NOT NULL),
     CHECK ((state IN ('completed', 'returned', 'rejected')) = (final_ms IS NOT NULL)),
@@ -76,6 +77,13 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_unanswered ON outbox (id) WHERE answered_ms IS NULL;
 CREATE TRIGGER outbox_same_bytes BEFORE UPDATE OF kind, key, body ON outbox
     BEGIN SELECT RAISE(ABORT, 'what was sent is sent again unchanged'); END;
+
+CREATE TABLE superseded ( -- receipts that the gateway replaced after it had lost the message: evidence all the same
+    uetr    TEXT NOT NULL REFERENCES transfer (uetr),
+    receipt TEXT NOT NULL,
+    at_ms   INTEGER NOT NULL,
+    PRIMARY KEY (uetr, receipt)
+) STRICT;
 
 CREATE TABLE received ( -- every verified message of the gateway, once, with its signature: the bank's evidence
     sha256    TEXT PRIMARY KEY,

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 PATH = "/iso20022"
 STOP_WITHIN_S = 1.0
 TOO_MANY = 429
+CONFLICT = 409
 SERVER_FAULT = 500
 
 
@@ -195,6 +196,8 @@ class Sender:
         """Book what the answer says; False when it says nothing about this message."""
         if row.kind == "acknowledgement":
             if not 200 <= answer.status < 300:
+                if answer.status == CONFLICT:
+                    await self._return_forgotten(row)
                 return self._nothing(row, f"status {answer.status}")
             await self._books.submit("ack", lambda conn: bookings.answered(conn, row.id, clock.now_ms()))
             return True
@@ -205,6 +208,21 @@ class Sender:
         kind = "accept" if any(s.said.word is Word.RECEIPT for s in statements) else "reject"
         await self.book(kind, evidence, statements, row.id)
         return True
+
+    async def _return_forgotten(self, row: _Row) -> None:
+        """The gateway does not know the return that we acknowledge: it has lost the transfer, and is sent it again."""
+        found = self._books.reader.execute(
+            "SELECT msg_id FROM transfer WHERE return_id = ? AND sent_again_ms IS NULL", (row.key,)
+        ).fetchone()
+        if found is not None:
+            await self.send_again(found["msg_id"])
+
+    async def send_again(self, msg_id: str) -> None:
+        """Send a message that the gateway does not know any more: the same bytes. BooksBusy, BooksUnanswered."""
+        log.warning("the gateway does not know message %s any more: it is sent again", msg_id)
+        outbox_id = await self._books.submit("again", lambda conn: bookings.send_again(conn, msg_id, clock.now_ms()))
+        if outbox_id is not None:
+            self.add(outbox_id)
 
     def _nothing(self, row: _Row, why: str) -> bool:
         self.not_answers += 1

@@ -1,7 +1,8 @@
 """Ids that follow from other ids, and the prefixed text under which people meet them.
 
-An attempt's id follows from the UETR and the attempt's number alone, so that after a restore every id that
-may ever have moved money can be named again and burnt. A linked set's members follow from its head.
+An attempt's id follows from bank, UETR and the attempt's number alone, so that after a restore every id that
+may ever have moved money can be named again and burnt; and so does the id of a return, so that a bank that has
+booked it knows it again. A linked set's members follow from its head.
 """
 
 import base64
@@ -25,6 +26,11 @@ def derived(*parts: bytes) -> UUID:
 def attempt_id(bank: str, uetr: UUID, number: int) -> UUID:
     """The id of attempt `number` (from 1) of one bank's transfer."""
     return derived(b"attempt", bank.encode(), uetr.bytes, number.to_bytes(4, "big"))
+
+
+def return_id(bank: str, uetr: UUID) -> str:
+    """The fixed RtrId of a transfer's one return: 35 characters, the same before and after any restore."""
+    return "RTR" + hashlib.sha256(f"{bank}/{uetr}".encode()).hexdigest()[:32]
 
 
 def member_id(head: UUID, number: int) -> UUID:

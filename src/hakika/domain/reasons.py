@@ -30,4 +30,5 @@ class Reason(StrEnum):
     RECALLED_BY_BANK = "recalled_by_bank"  # camt.056
     RECALLED_BY_CUSTOMER = "recalled_by_customer"
     TOMBSTONED = "tombstoned"  # recalled before it arrived
+    GATEWAY_RESTORED = "gateway_restored"  # our log was put back to a copy, and the core had not credited it
     CURRENCY_NOT_SERVED = "currency_not_served"  # by this operator, when it arrived

@@ -4,7 +4,7 @@ The promise: every accepted transfer ends exactly once, COMPLETED or RETURNED, a
 from silence. A transfer owns attempts; an attempt is open until the core's stored answer is known. While one
 is open the transfer is not final, and neither a return nor another attempt may be recorded. `status_of`
 derives the status from the facts; `decide` is total over status and event and returns the next facts with
-the effects that the store writes in the same commit. No clock, no ids from outside, no I/O.
+the effects that the store writes in the same commit (`transfer_events.py` names both). No clock, no I/O.
 
 Attempts, recalls, returns and reversals of other rails fit here as further events; a wallet as the source
 adds RESERVED, which this table already carries.
@@ -18,8 +18,82 @@ from uuid import UUID
 
 from hakika.domain.deadlines import Deadlines
 from hakika.domain.reasons import InvariantBroken, Reason
+from hakika.domain.transfer_events import (
+    EVENTS,
+    AcknowledgeReturn,
+    BankAcknowledgedReturn,
+    BankRecalled,
+    BankRefusedReturn,
+    BurnDone,
+    ClockReturnDue,
+    CloseAttempt,
+    CoreAnswered,
+    CoreKnowsAttempt,
+    CoreKnowsNoCredit,
+    DecideReturn,
+    Effect,
+    Event,
+    HoldUntil,
+    NoteRecall,
+    OpenBreak,
+    Outcome,
+    RecordAttempt,
+    SenderWroteNothing,
+    TellBank,
+    WorkerClaimed,
+)
 
-POSITION_RETRY_MS = 30_000  # unscaled; a new attempt after the bank's position was short
+__all__ = [
+    "ALL_NUMBERS",
+    "ATTEMPTS_MAX",
+    "EVENTS",
+    "FINAL",
+    "FOR_PEOPLE_MS",
+    "MOVES",
+    "POSITION_RETRY_MAX_MS",
+    "POSITION_RETRY_MS",
+    "UNSENT_AT_ONCE",
+    "UNSENT_RETRY_MAX_MS",
+    "UNSENT_RETRY_MS",
+    "AcknowledgeReturn",
+    "Attempt",
+    "BankAcknowledgedReturn",
+    "BankRecalled",
+    "BankRefusedReturn",
+    "BurnDone",
+    "ClockReturnDue",
+    "CloseAttempt",
+    "CoreAnswered",
+    "CoreKnowsAttempt",
+    "CoreKnowsNoCredit",
+    "DecideReturn",
+    "Decision",
+    "Effect",
+    "Event",
+    "Handler",
+    "HoldUntil",
+    "NoteRecall",
+    "OpenBreak",
+    "Outcome",
+    "RecordAttempt",
+    "Return",
+    "SenderWroteNothing",
+    "Status",
+    "TellBank",
+    "Transfer",
+    "Verdict",
+    "WorkerClaimed",
+    "decide",
+    "status_of",
+]  # the words of `transfer_events.py` are given on: whoever needs them needs these rules too
+
+ATTEMPTS_MAX = 64  # numbers that a transfer can have, so that after a restore all its ids can be named and burnt
+POSITION_RETRY_MS = 30_000  # unscaled; a new attempt after the bank's position was short, doubling each time
+POSITION_RETRY_MAX_MS = 300_000  # unscaled; so that ATTEMPTS_MAX outlast a promise of 4 h
+UNSENT_AT_ONCE = 4  # attempts of which not a byte left; from the next one on, each waits twice as long as the last
+UNSENT_RETRY_MS = 1_000
+UNSENT_RETRY_MAX_MS = 300_000
+ALL_NUMBERS = frozenset(range(1, ATTEMPTS_MAX + 1))
 FOR_PEOPLE_MS = 2**53 - 1  # a `next_attempt_ms` that never comes: evidence contradicts itself, people settle it
 
 
@@ -35,15 +109,6 @@ class Status(StrEnum):
 
 
 FINAL = frozenset({Status.COMPLETED, Status.RETURNED, Status.REJECTED})
-
-
-class Outcome(StrEnum):
-    """How an attempt closed. `NOT_SENT` is the sender's own knowledge that it wrote no byte."""
-
-    POSTED = "posted"
-    REFUSED = "refused"
-    BURNT = "burnt"
-    NOT_SENT = "not_sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +142,7 @@ class Transfer:
     reserved: bool = False  # the source is an account of our own ledger and its money is set aside
     recalled: Reason | None = None
     next_attempt_ms: int = 0
+    burn_first: bool = False  # older than a restore of the gateway: its log may lack attempts, and even its end
 
     @property
     def for_people(self) -> bool:
@@ -109,163 +175,6 @@ def status_of(transfer: Transfer) -> Status:
     if any(attempt.outcome is None for attempt in transfer.attempts):
         return Status.IN_FLIGHT
     return Status.RESERVED if transfer.reserved else Status.RECEIVED
-
-
-# --- events: who spoke, and what they said ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerClaimed:
-    """A delivery worker with a live connection to the core wants to send this transfer now."""
-
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class CoreAnswered:
-    """The core's stored answer about attempt `number`: all that can close an attempt that was sent."""
-
-    number: int
-    outcome: Outcome
-    now_ms: int
-    reason: Reason | None = None
-    fee_minor: int = 0
-    scale: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class SenderWroteNothing:
-    """The sender knows that not one byte of attempt `number` left; it held the lease under `lease_token`."""
-
-    number: int
-    lease_token: int
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class ClockReturnDue:
-    """The instant after which a transfer that nobody has sent, or whose ids are all dead, goes back."""
-
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class BankRecalled:
-    """camt.056: the debtor's bank wants the transfer back."""
-
-    reason: Reason
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class BankAcknowledgedReturn:
-    """The bank has booked our pacs.004 to its customer."""
-
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class BankRefusedReturn:
-    """The bank says that it will not book our pacs.004; it cannot refuse, so this is a break."""
-
-    detail: str
-    now_ms: int
-
-
-Event = (
-    WorkerClaimed
-    | CoreAnswered
-    | SenderWroteNothing
-    | ClockReturnDue
-    | BankRecalled
-    | BankAcknowledgedReturn
-    | BankRefusedReturn
-)
-EVENTS: tuple[type, ...] = (
-    WorkerClaimed, CoreAnswered, SenderWroteNothing, ClockReturnDue, BankRecalled, BankAcknowledgedReturn,
-    BankRefusedReturn,
-)  # fmt: skip
-
-
-# --- effects: what the store writes in the same commit ---------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RecordAttempt:
-    """Insert attempt `number`, open; only after the commit may it be sent."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class CloseAttempt:
-    """Store the answer of attempt `number`."""
-
-    number: int
-    outcome: Outcome
-    reason: Reason | None
-    lease_token: int | None = None  # with NOT_SENT: the token under which nothing was written
-
-
-@dataclass(frozen=True, slots=True)
-class DecideReturn:
-    """Insert the one return of this transfer."""
-
-    reason: Reason
-    burn_due: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AcknowledgeReturn:
-    """The bank has the money on its customer's account."""
-
-
-@dataclass(frozen=True, slots=True)
-class BurnDone:
-    """The pre-emptive burn of a never-attempted transfer is stored at the core."""
-
-
-@dataclass(frozen=True, slots=True)
-class TellBank:
-    """Put a fact in the outbox: `final` (completed), `return`, `held` (position short) or `resolution`."""
-
-    kind: str
-    reason: Reason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HoldUntil:
-    """No new attempt before this instant."""
-
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class NoteRecall:
-    """Remember that the bank wants it back; the burn decides."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class OpenBreak:
-    """Evidence contradicts what is recorded: a person or a rule must settle it."""
-
-    kind: str
-    detail: str
-
-
-Effect = (
-    RecordAttempt
-    | CloseAttempt
-    | DecideReturn
-    | AcknowledgeReturn
-    | BurnDone
-    | TellBank
-    | HoldUntil
-    | NoteRecall
-    | OpenBreak
-)
 
 
 class Verdict(StrEnum):
@@ -319,9 +228,11 @@ def _claim(transfer: Transfer, event: Event) -> Decision:
     if not isinstance(event, WorkerClaimed):
         raise InvariantBroken(f"claim cannot handle {event!r}")
     too_late = event.now_ms >= transfer.deadlines.valid_until_ms
-    if transfer.recalled or too_late or event.now_ms < transfer.next_attempt_ms:
+    if transfer.recalled or transfer.burn_first or too_late or event.now_ms < transfer.next_attempt_ms:
         return _record_only(transfer, event)
     number = len(transfer.attempts) + 1
+    if number > ATTEMPTS_MAX:
+        return _record_only(transfer, event)
     grown = replace(transfer, attempts=(*transfer.attempts, Attempt(number)))
     return Decision(grown, (RecordAttempt(number),), Verdict.CHANGED)
 
@@ -353,8 +264,13 @@ def _answer(transfer: Transfer, event: Event) -> Decision:
 
 
 def _answer_about_unsent(transfer: Transfer, event: CoreAnswered) -> Decision:
-    """The pre-emptive burn of a transfer returned unsent; money moved under such an id is a break."""
-    broken = event.outcome is Outcome.POSTED
+    """The pre-emptive burn of a transfer returned unsent; money moved under such an id is a break.
+
+    Not where our log is older than a restore: what it lacks is recorded first, by `_known_attempt`.
+    """
+    beyond = len(transfer.attempts) < event.number <= ATTEMPTS_MAX
+    lost = transfer.burn_first and beyond and status_of(transfer) not in FINAL
+    broken = event.outcome is Outcome.POSTED and not lost
     effects: tuple[Effect, ...] = ()
     if broken:
         contradicted = _contradicted(transfer, event)
@@ -372,19 +288,33 @@ def _after_refusal(closed: Transfer, close: CloseAttempt, event: CoreAnswered) -
     """Refused and stored: the id is dead. A short position may pass; any other reason sends it back."""
     if event.reason is None:
         raise InvariantBroken(f"{closed.id}: refusal without a reason")
+    if closed.burn_first:
+        return Decision(closed, (close,), Verdict.CHANGED)
     if event.reason is Reason.POSITION_SHORT and not closed.recalled and not closed.for_people:
-        held_until = event.now_ms + int(POSITION_RETRY_MS / event.scale)
-        held = replace(closed, next_attempt_ms=held_until)
-        return Decision(held, (close, HoldUntil(held_until), TellBank("held", event.reason)), Verdict.CHANGED)
+        times = sum(attempt.reason is Reason.POSITION_SHORT for attempt in closed.attempts)
+        wait_ms = min(POSITION_RETRY_MAX_MS, POSITION_RETRY_MS * 2 ** (times - 1))
+        return _held(closed, close, event.now_ms + int(wait_ms / event.scale), TellBank("held", event.reason))
     reason = Reason.DEADLINE_PASSED if event.reason is Reason.VALIDITY_PASSED else event.reason
     return _give_back(closed, (close,), closed.recalled or reason)
 
 
 def _after_burn(closed: Transfer, close: CloseAttempt, event: CoreAnswered) -> Decision:
     """Burnt: no id of this transfer can move money any more. Back, or another attempt while there is time."""
-    if closed.recalled is None and event.now_ms < closed.deadlines.valid_until_ms:
+    if closed.burn_first:
         return Decision(closed, (close,), Verdict.CHANGED)
+    if closed.recalled is None and event.now_ms < closed.deadlines.valid_until_ms:
+        return _held(closed, close, closed.next_attempt_ms)
     return _give_back(closed, (close,), closed.recalled or Reason.DEADLINE_PASSED)
+
+
+def _held(closed: Transfer, close: CloseAttempt, until_ms: int, *told: Effect) -> Decision:
+    """Another attempt from `until_ms` on; after the last number that there is, none: it goes back by the clock."""
+    if closed.for_people:
+        return Decision(closed, (close,), Verdict.CHANGED)
+    if len(closed.attempts) >= ATTEMPTS_MAX:
+        until_ms = closed.deadlines.return_at_ms
+    wait: tuple[Effect, ...] = (HoldUntil(until_ms),) if until_ms != closed.next_attempt_ms else ()
+    return Decision(replace(closed, next_attempt_ms=until_ms), (close, *wait, *told), Verdict.CHANGED)
 
 
 def _nothing_written(transfer: Transfer, event: Event) -> Decision:
@@ -398,30 +328,36 @@ def _nothing_written(transfer: Transfer, event: Event) -> Decision:
         return _record_only(transfer, event)
     closed = _closed(transfer, replace(attempt, outcome=Outcome.NOT_SENT))
     close = CloseAttempt(event.number, Outcome.NOT_SENT, None, event.lease_token)
+    if closed.burn_first:
+        return Decision(closed, (close,), Verdict.CHANGED)
     if closed.recalled:
         return _give_back(closed, (close,), closed.recalled)
-    return Decision(closed, (close,), Verdict.CHANGED)
+    times = sum(attempt.outcome is Outcome.NOT_SENT for attempt in closed.attempts)
+    if times < UNSENT_AT_ONCE:
+        return _held(closed, close, closed.next_attempt_ms)
+    wait_ms = min(UNSENT_RETRY_MAX_MS, UNSENT_RETRY_MS * 2 ** (times - UNSENT_AT_ONCE))
+    return _held(closed, close, event.now_ms + wait_ms)
 
 
 def _return_due(transfer: Transfer, event: Event) -> Decision:
-    """RECEIVED or RESERVED: nothing is open, so every id is dead or was never sent."""
+    """RECEIVED or RESERVED: nothing is open, so every id is dead or was never sent; unless our log is an old copy."""
     if not isinstance(event, ClockReturnDue):
         raise InvariantBroken(f"return-due cannot handle {event!r}")
-    if event.now_ms < transfer.deadlines.return_at_ms:
+    if event.now_ms < transfer.deadlines.return_at_ms or transfer.burn_first:
         return _record_only(transfer, event)
     last = transfer.attempts[-1].reason if transfer.attempts else None
     return _give_back(transfer, (), transfer.recalled or last or Reason.DEADLINE_PASSED)
 
 
 def _recall(transfer: Transfer, event: Event) -> Decision:
-    """Held: back at once. In flight: the burn decides. Final: the recall is answered, nothing moves."""
+    """Held: back at once. In flight, or held since before a restore: the burn decides. Final: answered below."""
     if not isinstance(event, BankRecalled):
         raise InvariantBroken(f"recall cannot handle {event!r}")
     if transfer.recalled:
         return _record_only(transfer, event)
     noted = replace(transfer, recalled=event.reason)
     note = NoteRecall(event.reason)
-    if status_of(transfer) is Status.IN_FLIGHT:
+    if status_of(transfer) is Status.IN_FLIGHT or transfer.burn_first:
         return Decision(noted, (note,), Verdict.CHANGED)
     return _give_back(noted, (note,), event.reason)
 
@@ -445,15 +381,40 @@ def _acknowledged(transfer: Transfer, event: Event) -> Decision:
     return Decision(booked, (AcknowledgeReturn(),), Verdict.CHANGED)
 
 
-def _give_back(transfer: Transfer, effects: tuple[Effect, ...], reason: Reason) -> Decision:
-    """The one place where a return is decided: no attempt is open here, and none was posted."""
+def _known_attempt(transfer: Transfer, event: Event) -> Decision:
+    """Only after a restore: record again what our log has lost, number by number; the core's answer follows."""
+    if not isinstance(event, CoreKnowsAttempt):
+        raise InvariantBroken(f"known-attempt cannot handle {event!r}")
+    next_number = len(transfer.attempts) + 1
+    if not transfer.burn_first or transfer.for_people or event.number != next_number or next_number > ATTEMPTS_MAX:
+        return _record_only(transfer, event)
+    grown = replace(transfer, attempts=(*transfer.attempts, Attempt(next_number)))
+    return Decision(grown, (RecordAttempt(next_number),), Verdict.CHANGED)
+
+
+def _no_credit(transfer: Transfer, event: Event) -> Decision:
+    """Only after a restore: back, when each id that the transfer can have is dead in the core, not one fewer."""
+    if not isinstance(event, CoreKnowsNoCredit):
+        raise InvariantBroken(f"no-credit cannot handle {event!r}")
+    if not transfer.burn_first or not event.dead >= ALL_NUMBERS:
+        return _record_only(transfer, event)
+    return _give_back(transfer, (), transfer.recalled or Reason.GATEWAY_RESTORED, all_dead=True)
+
+
+def _give_back(transfer: Transfer, effects: tuple[Effect, ...], reason: Reason, *, all_dead: bool = False) -> Decision:
+    """The one place where a return is decided: no attempt is open here, and none was posted.
+
+    `all_dead`: the core has answered about every id that the transfer can have; after a restore nothing less will do.
+    """
     if any(attempt.outcome in (None, Outcome.POSTED) for attempt in transfer.attempts):
         raise InvariantBroken(f"{transfer.id}: return while an attempt is open or posted")
+    if transfer.burn_first and not all_dead:
+        raise InvariantBroken(f"{transfer.id}: return of what is older than a restore, with ids that may live")
     if transfer.for_people:
         return Decision(transfer, effects, Verdict.CHANGED if effects else Verdict.RECORD_ONLY)
-    sent = any(attempt.outcome is not Outcome.NOT_SENT for attempt in transfer.attempts)
-    back = replace(transfer, returned=Return(reason, burn_due=not sent))
-    more: tuple[Effect, ...] = (DecideReturn(reason, burn_due=not sent), TellBank("return", reason))
+    burn_due = not all_dead and all(attempt.outcome is Outcome.NOT_SENT for attempt in transfer.attempts)
+    back = replace(transfer, returned=Return(reason, burn_due=burn_due))
+    more: tuple[Effect, ...] = (DecideReturn(reason, burn_due=burn_due), TellBank("return", reason))
     if transfer.recalled:
         more = (*more, TellBank("resolution", transfer.recalled))
     return Decision(back, (*effects, *more), Verdict.CHANGED)
@@ -477,21 +438,27 @@ def _row(*handlers: Handler) -> dict[type, Handler]:
 
 
 # One row a status, one column an event, in the order of EVENTS:
-# claimed, answered, nothing written, return due, recalled, return acknowledged, return refused.
+# claimed, answered, nothing written, return due, recalled, return acknowledged, return refused,
+# an attempt known to the core, no credit known to the core.
 _TABLE: dict[Status, dict[type, Handler]] = {
     Status.RECEIVED: _row(
-        _claim, _answer, _record_only, _return_due, _recall, _contradiction, _contradiction),
+        _claim, _answer, _record_only, _return_due, _recall, _contradiction, _contradiction, _known_attempt,
+        _no_credit),
     Status.RESERVED: _row(
-        _claim, _answer, _record_only, _return_due, _recall, _contradiction, _contradiction),
+        _claim, _answer, _record_only, _return_due, _recall, _contradiction, _contradiction, _known_attempt,
+        _no_credit),
     Status.IN_FLIGHT: _row(
-        _record_only, _answer, _nothing_written, _record_only, _recall, _contradiction, _contradiction),
+        _record_only, _answer, _nothing_written, _record_only, _recall, _contradiction, _contradiction,
+        _record_only, _record_only),
     Status.COMPLETED: _row(
-        _record_only, _answer, _record_only, _record_only, _recall_final, _contradiction, _contradiction),
+        _record_only, _answer, _record_only, _record_only, _recall_final, _contradiction, _contradiction,
+        _record_only, _contradiction),
     Status.RETURNED: _row(
-        _record_only, _answer, _record_only, _record_only, _recall_final, _acknowledged, _contradiction),
+        _record_only, _answer, _record_only, _record_only, _recall_final, _acknowledged, _contradiction,
+        _record_only, _record_only),
     Status.REJECTED: _row(
         _record_only, _contradiction, _record_only, _record_only, _record_only, _contradiction,
-        _contradiction),
+        _contradiction, _record_only, _record_only),
 }  # fmt: skip
 MOVES: dict[tuple[Status, type], Handler] = {
     (status, event): handler for status, row in _TABLE.items() for event, handler in row.items()

@@ -24,6 +24,7 @@ from hakika.simulator.checker_findings import CannotCheck, Finding, Tally
 from hakika.simulator.checker_gateway import count_untold, recount_gateway
 from hakika.simulator.checker_guards import check_core_guards, check_gateway_guards
 from hakika.simulator.checker_render import as_json, instant, render
+from hakika.simulator.checker_restore import Forgotten, raised_ms
 from hakika.simulator.checker_result import Books, VerifyResult
 from hakika.simulator.checker_snapshots import BooksSnapshot, DatabaseSnapshot, open_database
 
@@ -79,8 +80,9 @@ def verify(targets: Targets) -> VerifyResult:
             gateway = moments.before
             _attempt(tally, "gateway", lambda: recount_gateway(gateway, tally, settled=targets.settled))
             _attempt(tally, "gateway", lambda: check_gateway_guards(gateway, tally))
-        _cross(moments, tally, books)
-        _recount_banks(moments, targets, tally, books)
+        forgotten = _forgotten(moments, tally)
+        _cross(moments, tally, books, forgotten)
+        _recount_banks(moments, targets, tally, books, forgotten)
     counts = dict(tally.counts)
     if all(name in counts for name in UNFINISHED):
         counts["unfinished"] = sum(counts[name] for name in UNFINISHED)
@@ -193,25 +195,36 @@ def _recount_core(moments: _Moments, tally: Tally, books: Books) -> None:
     _attempt(tally, "core", lambda: check_core_guards(core, tally))
 
 
-def _cross(moments: _Moments, tally: Tally, books: Books) -> None:
+def _forgotten(moments: _Moments, tally: Tally) -> Forgotten:
+    """What a restore of the gateway may explain: nothing where none was declared."""
+    gateway, raised = moments.before, None
+    if gateway is not None:
+        try:
+            raised = raised_ms(gateway)
+        except CannotCheck as fault:
+            tally.cannot(fault)
+    return Forgotten(raised)
+
+
+def _cross(moments: _Moments, tally: Tally, books: Books, forgotten: Forgotten) -> None:
     before, core = moments.before, moments.core
     if before is None or core is None:
         return
 
     def compare() -> None:
-        books.gateway_vs_core = cross(before, core, moments.after, tally)
+        books.gateway_vs_core = cross(before, core, moments.after, tally, forgotten)
 
     _attempt(tally, "gateway against core", compare)
 
 
-def _recount_banks(moments: _Moments, targets: Targets, tally: Tally, books: Books) -> None:
+def _recount_banks(moments: _Moments, targets: Targets, tally: Tally, books: Books, forgotten: Forgotten) -> None:
     """Each bank's own books, and each bank against the gateway."""
-    compared = []
+    compared: list[str] = []
     for bank in moments.books:
 
         def compare(bank: BooksSnapshot = bank) -> None:
             if moments.before is not None:
-                minor = compare_custody(moments.before, bank, moments.after, tally, settled=targets.settled)
+                minor = compare_custody(moments.before, bank, moments.after, tally, forgotten, settled=targets.settled)
                 books.bank_vs_gateway = {**(books.bank_vs_gateway or {}), bank.bank: minor}
                 compared.append(bank.bank)
 
@@ -220,6 +233,7 @@ def _recount_banks(moments: _Moments, targets: Targets, tally: Tally, books: Boo
 
         _attempt(tally, bank.name, recount)
         _attempt(tally, bank.name, compare)
+    forgotten.name_left(compared, tally)
     gateway = moments.before
     if gateway is None:
         return

@@ -3,7 +3,8 @@
 Both are read sorted by id and walked side by side. On a live platform the gateway is read, then the core, then
 the gateway again: what the first reading calls COMPLETED must be posted in the core, and what the core has
 posted must have an attempt in the second. A posting whose attempt is still open is in doubt, not wrong. What a
-declared restore of the core has lost is counted apart: the gateway re-drove it under the next incarnation.
+declared restore of the core has lost is counted apart: the gateway re-drove it under the next incarnation. What a
+restore of the gateway has lost is handed to `checker_restore.py`; what came back after one has all its ids dead.
 """
 
 import hashlib
@@ -12,12 +13,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from hakika.simulator.checker_findings import Tally
+from hakika.simulator.checker_restore import NUMBERS_MAX, Credit, Forgotten, attempt_id
 from hakika.simulator.checker_snapshots import DatabaseSnapshot, merged
 
 ORPHANS_NAMED_MAX = 1000  # postings without an attempt whose transfer is searched for
 NUMBERS_BEYOND = 8  # attempt numbers tried beyond those recorded
 
-# Every attempt, and for a transfer that went back without one the id that must never move money.
+# Every attempt; for a transfer that went back without one the id that must never move money; and for one that was
+# older than a restore and went back, each id that it can have and that no attempt names.
 ATTEMPTS = """
 SELECT uuid_send(a.id) AS id, t.bank, t.uetr::text, a.number, coalesce(a.outcome, 'open'), a.reason, t.amount_minor,
     t.currency, t.creditor_msisdn, t.status, t.fee_minor, n.times, a.core_incarnation, a.chain_slot, a.chain_seq
@@ -31,7 +34,18 @@ FROM (SELECT t.*, r.burn_due, sha256(int4send(7) || 'attempt'::bytea
         || int4send(octet_length(convert_to(t.bank, 'UTF8'))) || convert_to(t.bank, 'UTF8')
         || int4send(16) || uuid_send(t.uetr) || int4send(4) || int4send(1)) AS digest
     FROM payment_return r JOIN transfer t ON t.id = r.transfer
-    LEFT JOIN (SELECT DISTINCT transfer FROM attempt) a ON a.transfer = r.transfer WHERE a.transfer IS NULL) AS unsent
+    LEFT JOIN (SELECT DISTINCT transfer FROM attempt) a ON a.transfer = r.transfer
+    WHERE a.transfer IS NULL AND NOT t.burn_first) AS unsent
+UNION ALL
+SELECT set_byte(set_byte(substr(digest, 1, 16), 6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128),
+    bank, uetr::text, number, 'all_dead', NULL, amount_minor, currency, creditor_msisdn, status, fee_minor, 0, NULL,
+    NULL, NULL
+FROM (SELECT t.*, n.number, sha256(int4send(7) || 'attempt'::bytea
+        || int4send(octet_length(convert_to(t.bank, 'UTF8'))) || convert_to(t.bank, 'UTF8')
+        || int4send(16) || uuid_send(t.uetr) || int4send(4) || int4send(n.number)) AS digest
+    FROM transfer t CROSS JOIN generate_series(1, 64) AS n (number)
+    LEFT JOIN attempt a ON a.transfer = t.id AND a.number = n.number
+    WHERE t.burn_first AND t.status = 'RETURNED' AND a.id IS NULL) AS lost
 ORDER BY 1
 """
 HEADS = """
@@ -54,14 +68,20 @@ FROM attempt WHERE num_nulls(chain_slot, chain_seq, chain_head, core_incarnation
 KEPT_HEADS = "SELECT slot * 4294967296 + seq, hash FROM batch ORDER BY slot, seq"
 INCARNATION = "SELECT max(number) FROM incarnation"
 TRANSFERS = """
-SELECT t.bank, t.uetr::text, t.status, coalesce(n.times, 0) FROM transfer t
+SELECT t.bank, t.uetr::text, t.status, coalesce(n.times, 0), t.burn_first FROM transfer t
 LEFT JOIN (SELECT transfer, count(*)::int AS times FROM attempt GROUP BY transfer) n ON n.transfer = t.id
 WHERE t.bank = ANY (%s::text[])
 """
 
 
+BATCHES = """
+SELECT slot * 4294967296 + seq, at_ms FROM batch WHERE slot * 4294967296 + seq = ANY (%s::bigint[])
+"""
+
+
 class Asked(NamedTuple):
-    """An attempt as the gateway has it; outcome `burn_due` or `burn_done` for an id that was never sent."""
+    """An attempt as the gateway has it; outcome `burn_due` or `burn_done` for an id that was never sent,
+    `all_dead` for one of a transfer that came back after a restore of the gateway."""
 
     id: bytes
     bank: str
@@ -112,13 +132,14 @@ class Stored(NamedTuple):
         return "posted" if self.refusal is None else f"refused ({self.refusal})"
 
 
-def attempt_id(bank: str, uetr: str, number: int) -> bytes:
-    """The documented derivation: a UUID version 8 over 'attempt', bank, UETR and number, each with its length."""
-    parts = (b"attempt", bank.encode(), UUID(uetr).bytes, number.to_bytes(4, "big"))
-    digest = bytearray(hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return bytes(digest)
+class Owner(NamedTuple):
+    """The transfer from which an id was derived that no attempt has."""
+
+    bank: str
+    uetr: str
+    status: str
+    number: int
+    unended: bool  # older than a restore and not resolved yet
 
 
 class Crossing:
@@ -139,16 +160,16 @@ class Crossing:
                 self._missing(asked)
             return
         told = asked if asked is not None and asked.outcome != "open" else later or asked
+        if told is None:
+            if stored.of_a_bank:
+                self._orphans.append(stored)
+            return
         if stored.posted and stored.of_a_bank and stored.bank is not None and stored.amount_minor is not None:
             self._posted[stored.bank] += stored.amount_minor
             first_posted = asked is not None and asked.outcome == "posted"
-            if told is not None and told.outcome in ("posted", "open") and not first_posted:
+            if told.outcome in ("posted", "open") and not first_posted:
                 self._in_doubt[stored.bank] += stored.amount_minor
                 self._tally.counts["posted_in_doubt"] += told.outcome == "open"
-        if told is None:
-            if stored.of_a_bank:
-                self._orphan(stored)
-            return
         if stored.posted:
             self._count_credit(told)
         match told.outcome:
@@ -162,6 +183,8 @@ class Crossing:
                 self._compare_place(told, stored)
             case "not_sent" | "burn_due" | "burn_done" if stored.kind == "burn":
                 pass
+            case "all_dead" if not stored.posted:
+                pass
             case outcome:
                 said = f"{outcome} ({told.reason})" if told.reason else outcome
                 self._find("I20", told, f"is {said} here, and {stored.words()} in the core")
@@ -171,29 +194,51 @@ class Crossing:
         banks = sorted({*completed, *self._posted})
         return {bank: completed.get(bank, 0) - self._posted[bank] + self._in_doubt[bank] for bank in banks}
 
-    def name_orphans(self, gateway: DatabaseSnapshot) -> None:
-        """I19: postings and refusals that no attempt carries, with the transfer whose id they were derived from."""
+    def name_orphans(self, gateway: DatabaseSnapshot, core: DatabaseSnapshot, forgotten: Forgotten) -> None:
+        """I19: postings and refusals that no attempt carries, with the transfer whose id they were derived from.
+
+        After a restore of the gateway: not yet recorded where the transfer has no end, forgotten where there is none.
+        """
         if not self._orphans:
             return
-        wanted = {orphan.id: orphan for orphan in self._orphans[:ORPHANS_NAMED_MAX]}
-        owners: dict[bytes, tuple[str, str, str, int]] = {}
-        banks = sorted({orphan.bank for orphan in self._orphans if orphan.bank is not None})
-        for bank, uetr, status, times in gateway.rows(TRANSFERS, (banks,)):
-            for number in range(1, times + NUMBERS_BEYOND + 1):
+        owners = self._owners(gateway, self._orphans if forgotten.declared else self._orphans[:ORPHANS_NAMED_MAX])
+        places = [orphan.slot * 2**32 + orphan.seq for orphan in self._orphans] if forgotten.declared else []
+        instants: dict[int, int] = dict(core.rows(BATCHES, (places,)))
+        for orphan in self._orphans:
+            owner = owners.get(orphan.id)
+            lost = forgotten.covers(instants.get(orphan.slot * 2**32 + orphan.seq))
+            if lost and owner is not None and owner.unended:
+                self._tally.counts["answers_not_recorded_yet"] += 1
+            elif lost and owner is None:
+                if orphan.posted and orphan.bank is not None and orphan.amount_minor is not None:
+                    credit = (orphan.id, orphan.bank, orphan.msisdn, orphan.amount_minor, orphan.currency)
+                    forgotten.add(Credit(*credit))
+            else:
+                if orphan.posted and orphan.bank is not None and orphan.amount_minor is not None:
+                    self._posted[orphan.bank] += orphan.amount_minor
+                self._name_orphan(orphan, owner)
+
+    def _owners(self, gateway: DatabaseSnapshot, orphans: list[Stored]) -> dict[bytes, Owner]:
+        wanted = {orphan.id for orphan in orphans}
+        owners: dict[bytes, Owner] = {}
+        banks = sorted({orphan.bank for orphan in orphans if orphan.bank is not None})
+        for bank, uetr, status, times, burn_first in gateway.rows(TRANSFERS, (banks,)):
+            beyond = NUMBERS_MAX if burn_first else times + NUMBERS_BEYOND
+            for number in range(1, beyond + 1):
                 made = attempt_id(bank, uetr, number)
                 if made in wanted:
-                    owners[made] = (bank, uetr, status, number)
-        for orphan in self._orphans:
-            self._name_orphan(orphan, owners.get(orphan.id))
+                    unended = burn_first and status in ("RECEIVED", "IN_FLIGHT")
+                    owners[made] = Owner(bank, uetr, status, number, unended)
+        return owners
 
-    def _name_orphan(self, orphan: Stored, owner: tuple[str, str, str, int] | None) -> None:
+    def _name_orphan(self, orphan: Stored, owner: Owner | None) -> None:
         what = f"{orphan.amount_minor} {orphan.currency} from {orphan.bank} to wallet {orphan.msisdn}: {orphan.words()}"
         if owner is None:
             self._tally.find(
                 "I19", f"set {UUID(bytes=orphan.id)}", f"{what}, and no attempt of any transfer has this id"
             )
             return
-        bank, uetr, status, number = owner
+        bank, uetr, status, number, _ = owner
         self._tally.find("I19", f"{bank} {uetr}", f"{what} under attempt {number}, which was never recorded")
         if orphan.posted and status in ("COMPLETED", "RETURNED"):
             self._tally.double(bank, uetr, f"{status}, and credited by the unrecorded attempt {number} as well")
@@ -205,11 +250,10 @@ class Crossing:
                 self._find("I18", asked, f"is {asked.status} here, and the core has nothing posted under its id")
             case "refused" | "burnt" if lost:
                 self._tally.counts["answers_lost_in_restore"] += 1
-            case "refused" | "burnt" | "burn_done":
+            case "all_dead" if self._incarnation > 1:
+                self._tally.counts["answers_lost_in_restore"] += 1  # perhaps: nothing tells which life burnt it
+            case "refused" | "burnt" | "burn_done" | "all_dead":
                 self._find("I20", asked, f"is {asked.outcome} here, and the core knows nothing of the id")
-
-    def _orphan(self, stored: Stored) -> None:
-        self._orphans.append(stored)
 
     def _count_credit(self, told: Asked) -> None:
         """I22: money arrived under one id; under another too, or back at the bank as well, is once too often."""
@@ -249,11 +293,16 @@ class Crossing:
 
 
 def cross(
-    before: DatabaseSnapshot, core: DatabaseSnapshot, after: DatabaseSnapshot | None, tally: Tally
+    before: DatabaseSnapshot,
+    core: DatabaseSnapshot,
+    after: DatabaseSnapshot | None,
+    tally: Tally,
+    forgotten: Forgotten,
 ) -> dict[str, int]:
     """Compare gateway and core (I18 to I22); the difference in minor units for each bank.
 
-    `after` is a second moment of the gateway, later than the core's, on a live platform.
+    `after` is a second moment of the gateway, later than the core's, on a live platform. What only a restore of
+    the gateway explains goes into `forgotten` and into no difference.
     """
     incarnation: int = core.one(INCARNATION)[0] or 0
     tally.counts["posted_in_doubt"] += 0
@@ -264,7 +313,8 @@ def cross(
         stored = Stored(*rows[1]) if rows[1] is not None else None
         later = (Asked(*rows[2]) if rows[2] is not None else None) if after is not None else asked
         crossing.compare(asked, stored, later)
-    crossing.name_orphans(after or before)
+    crossing.name_orphans(after or before, core, forgotten)
+    forgotten.complete = True
     _compare_heads(before, core, incarnation, tally)
     return crossing.differences(dict(before.rows(COMPLETED)))
 

@@ -4,12 +4,13 @@ The bank's money in transit must be, transfer by transfer, what it has not hande
 holds, what is on its way back and what is completed but not yet booked. On a live platform the gateway is read
 before and after the bank: what the first reading knows must have been debited, and what the bank has a
 receipt for must be in the second. A transfer with a receipt that the gateway does not know is the worst
-finding there is: custody was lost.
+finding there is: custody was lost; unless it had ended before a declared restore lost it (`checker_restore.py`).
 """
 
 from typing import NamedTuple
 
 from hakika.simulator.checker_findings import Code, Tally
+from hakika.simulator.checker_restore import Credit, Forgotten
 from hakika.simulator.checker_snapshots import BooksSnapshot, DatabaseSnapshot, merged
 
 HELD = """
@@ -22,7 +23,7 @@ WHERE t.bank = %s ORDER BY t.uetr
 """
 BOOKED = """
 SELECT uetr, state, amount_minor, currency, creditor_msisdn, end_to_end_id, deadline_ms, tracking, return_id,
-    receipt IS NOT NULL
+    receipt IS NOT NULL, final_ms
 FROM transfer ORDER BY uetr
 """
 IN_TRANSIT = "SELECT coalesce(sum(balance_minor), 0) FROM account WHERE name = 'in_transit'"
@@ -58,6 +59,7 @@ class Booked(NamedTuple):
     tracking: str | None
     return_id: str | None
     receipt: bool
+    final_ms: int | None
 
     @property
     def in_transit(self) -> bool:
@@ -68,8 +70,9 @@ class Booked(NamedTuple):
 class Custody:
     """The comparison of one bank with the gateway."""
 
-    def __init__(self, bank: str, tally: Tally, *, settled: bool) -> None:
+    def __init__(self, bank: str, tally: Tally, forgotten: Forgotten, *, settled: bool) -> None:
         self._bank = bank
+        self._forgotten = forgotten
         self._tally = tally
         self._settled = settled
         self.expected_minor = 0  # what should be in transit at the bank
@@ -110,11 +113,27 @@ class Custody:
             self.expected_minor += held.amount_minor or 0
 
     def _unknown_to_gateway(self, booked: Booked) -> None:
+        credits = self._forgotten.take(self._bank, booked.uetr)
+        if self._ended_before_a_restore(booked, credits):
+            self._tally.counts["ends_forgotten_in_restore"] += 1
+            return
         if booked.receipt or booked.state in ("accepted", "completed", "returned"):
             text = f"is {booked.state} at its bank, and the gateway does not know it: custody was lost"
             self._find("I24", booked.uetr, text)
         elif booked.in_transit:
             self._unsent(booked)
+
+    def _ended_before_a_restore(self, booked: Booked, credits: list[Credit]) -> bool:
+        """What the gateway has forgotten is no loss where bank and core agree on how it ended."""
+        if len(credits) > 1:
+            self._tally.double(self._bank, booked.uetr, "two of its ids are posted in the core")
+        elif credits and booked.state in ("returned", "rejected"):
+            self._tally.double(self._bank, booked.uetr, f"is {booked.state} at its bank, and posted in the core")
+        if not self._forgotten.covers(booked.final_ms) or booked.state not in ("completed", "returned"):
+            return False
+        ordered = (self._bank, booked.msisdn, booked.amount_minor, booked.currency)
+        credited = [tuple(credit)[1:] for credit in credits]
+        return not self._forgotten.complete or credited == ([ordered] if booked.state == "completed" else [])
 
     def _unsent(self, booked: Booked) -> None:
         self.expected_minor += booked.amount_minor
@@ -167,13 +186,19 @@ class Custody:
 
 
 def compare_custody(
-    before: DatabaseSnapshot, books: BooksSnapshot, after: DatabaseSnapshot | None, tally: Tally, *, settled: bool
+    before: DatabaseSnapshot,
+    books: BooksSnapshot,
+    after: DatabaseSnapshot | None,
+    tally: Tally,
+    forgotten: Forgotten,
+    *,
+    settled: bool,
 ) -> int:
     """Compare one bank with the gateway (I22, I24 to I28): its money in transit less what should be there.
 
     `after` is a second moment of the gateway, later than the bank's, on a live platform.
     """
-    custody = Custody(books.bank, tally, settled=settled)
+    custody = Custody(books.bank, tally, forgotten, settled=settled)
     for name in ("completions_unbooked", "returns_unbooked", "debited_not_accepted"):
         tally.counts[name] += 0
     of_bank = (books.bank,)

@@ -57,7 +57,7 @@ SELECT concat(t.bank, ' ', t.uetr), format('has %s attempts, numbered from %s to
 FROM (SELECT transfer, count(*) AS times, min(number) AS first, max(number) AS last, count(DISTINCT number) AS kinds
     FROM attempt GROUP BY transfer) AS n
 LEFT JOIN transfer t ON t.id = n.transfer
-WHERE t.id IS NULL OR n.first <> 1 OR n.last <> n.times OR n.kinds <> n.times
+WHERE t.id IS NULL OR n.first <> 1 OR n.last <> n.times OR n.kinds <> n.times OR n.last > 64
 """,
 )
 ONE_OPEN = Check(
@@ -91,9 +91,11 @@ RETURN_IDS = Check(
     "I12",
     "return_ids",
     """
-SELECT concat(t.bank, ' ', t.uetr), format('its return is %s, which does not follow from its id', r.return_id)
+SELECT concat(t.bank, ' ', t.uetr),
+    format('its return is %s, which does not follow from its bank and UETR', r.return_id)
 FROM payment_return r LEFT JOIN transfer t ON t.id = r.transfer
-WHERE r.return_id <> 'RTR' || replace(r.transfer::text, '-', '')
+WHERE r.return_id IS DISTINCT FROM
+    'RTR' || substr(encode(sha256(convert_to(concat(t.bank, '/', t.uetr), 'UTF8')), 'hex'), 1, 32)
 UNION ALL
 SELECT concat('transfer ', transfer), format('has %s returns', count(*))
 FROM payment_return GROUP BY transfer HAVING count(*) > 1
@@ -167,6 +169,7 @@ SELECT concat(t.bank, ' ', t.uetr),
 FROM payment_return r JOIN transfer t ON t.id = r.transfer
 LEFT JOIN (SELECT DISTINCT transfer FROM attempt WHERE outcome = 'refused') refused ON refused.transfer = t.id
 WHERE r.decided_ms < t.valid_until_ms AND t.recalled_reason IS NULL AND refused.transfer IS NULL
+    AND NOT t.burn_first
 """,
 )
 FACTS = Check(

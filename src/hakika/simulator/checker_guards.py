@@ -34,7 +34,8 @@ GATEWAY_TRIGGERS = (
 GATEWAY_CONSTRAINTS = (
     "message_pkey", "transfer_pkey", "transfer_bank_uetr_key", "transfer_tracking_key", "transfer_check",
     "transfer_check1", "attempt_pkey", "attempt_transfer_number_key", "attempt_check", "attempt_check1",
-    "attempt_check2", "payment_return_pkey", "payment_return_return_id_key", "outgoing_message_pkey",
+    "attempt_check2", "attempt_number_max", "payment_return_pkey", "payment_return_return_id_key",
+    "outgoing_message_pkey",
 )  # fmt: skip
 GATEWAY_INDEXES = ("attempt_one_open", "outbox_once")
 

@@ -18,6 +18,7 @@ SILENCE_MS = 10_000
 KILLS_TOLD = 4
 REASONS = {
     "deadline_passed": "it could not be completed in time",
+    "gateway_restored": "the gateway's log was restored from a copy, and it had not been credited",
     "wallet_unknown": "there is no wallet under this number",
     "wallet_blocked": "the wallet is blocked",
     "wallet_closed": "the wallet is closed",

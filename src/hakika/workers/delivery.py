@@ -92,11 +92,16 @@ def instruction_for(attempt: OpenAttempt) -> Instruction:
 
 
 def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: float) -> Happened | None:
-    """The event that a stored answer means; None where the answer is evidence of nothing."""
+    """The event that a stored answer about an open attempt means; None where it is evidence of nothing."""
+    return stored_answer(attempt.transfer, attempt.number, answer, incarnation, scale)
+
+
+def stored_answer(transfer: UUID, number: int, answer: Answer, incarnation: int, scale: float) -> Happened | None:
+    """The event that a stored answer about id `number` of a transfer means; None where it is evidence of nothing."""
     if answer.result not in ("posted", "refused", "burnt"):
         return None
     if answer.reason is not None and answer.reason not in KNOWN_REASONS:
-        log.error("attempt %s: reason %r is not known to this version; it stays open", attempt.id, answer.reason)
+        log.error("attempt %s: reason %r is not known to this version; it stays open", answer.id, answer.reason)
         return None
     try:
         reason = Reason(answer.reason) if answer.reason else None
@@ -106,14 +111,14 @@ def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: floa
     if answer.result == "refused" and reason is None:
         return None
     event = CoreAnswered(
-        number=attempt.number,
+        number=number,
         outcome=Outcome(answer.result),
         now_ms=clock.now_ms(),
         reason=reason,
         fee_minor=answer.fee_minor,
         scale=scale,
     )
-    return Happened(attempt.transfer, event, evidence)
+    return Happened(transfer, event, evidence)
 
 
 def count_failed(signals: GatewaySignals, attempts: Iterable[OpenAttempt], reason: str) -> None:

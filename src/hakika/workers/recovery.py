@@ -4,7 +4,8 @@ A doubt is resolved by asking the core: an inquiry first, as the probe; then the
 once its validity has passed or the bank wants the money back, the burn of its id. Only a stored answer closes
 it. An id that a live core answers without evidence stays open, opens a break and is asked about again, but does
 not stop the others. Transfers that nobody ever sent are returned at their instant, asking nobody, and their ids
-are burnt as soon as the core is reachable. A restored core is brought up first (`redrive.py`).
+are burnt as soon as the core is reachable. A restored core is brought up first (`redrive.py`); what is older than
+a restore of our own database has a loop of its own (`restored.py`), and an instruction of it is never repeated.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from hakika.workers.delivery import (
     instruction_for,
 )
 from hakika.workers.redrive import Redrive, burn_numbers
+from hakika.workers.restored import Restored
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ CONTINUE_MARGIN_MS = 50
 
 
 class Recovery:
-    """Three loops: doubts, returns by the clock, pre-emptive burns and re-drive."""
+    """Four loops: doubts and re-drive, returns by the clock, pre-emptive burns, what is older than a restore."""
 
     def __init__(
         self,
@@ -67,11 +69,15 @@ class Recovery:
         self._recorder = Recorder(desk)
         self._stuck: dict[UUID, int] = {}  # open attempts that a live core has answered without evidence, how often
         self._redrive = Redrive(lanes, link, self._recorder, holder=holder, scale=scale)
+        self._restored = Restored(lanes, link, self._recorder)
 
     async def run(self) -> None:
         """Work until cancelled."""
         await asyncio.gather(
-            self._loop(self._doubts, "doubts"), self._loop(self._returns, "returns"), self._loop(self._burns, "burns")
+            self._loop(self._doubts, "doubts"),
+            self._loop(self._returns, "returns"),
+            self._loop(self._burns, "burns"),
+            self._loop(self._restored.turn, "what is older than a restore"),
         )
 
     async def _loop(self, turn: Callable[[], Awaitable[bool]], name: str) -> None:
@@ -145,7 +151,7 @@ class Recovery:
         known = await self._ask_first(taken)
         now_ms = clock.now_ms()
         left = [attempt for attempt in taken if attempt.id not in known]
-        burn = [a for a in left if a.recalled or now_ms >= a.valid_until_ms - CONTINUE_MARGIN_MS]
+        burn = [a for a in left if a.burn_only or now_ms >= a.valid_until_ms - CONTINUE_MARGIN_MS]
         again = [a for a in left if a not in burn]
         if burn:
             known |= await self._store(burn, await call(self._link.client.burn([a.id.hex for a in burn])))

@@ -21,11 +21,10 @@ from hakika.services.gateway.transfers import LEASE_MS, Happened
 from hakika.store.gateway import queues, restores
 from hakika.store.gateway.queues import BurnDue
 from hakika.store.gateway.restores import Connection
-from hakika.store.gateway.transfers import Evidence
 from hakika.store.lane import Lanes
 from hakika.wire.core_api import BATCH_MAX
 from hakika.workers.calling import call
-from hakika.workers.delivery import STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for
+from hakika.workers.delivery import STORE_DEADLINE_S, CoreLink, Recorder, answered, instruction_for, stored_answer
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +52,9 @@ async def burn_numbers(client: CoreClient, asked: list[tuple[BurnDue, int]]) -> 
         ids = [attempt_id(item.bank, item.uetr, number).hex for item, number in part]
         answers = await call(client.burn(ids))
         for (item, number), asked_id, answer in zip(part, ids, answers.answers, strict=True):
-            if answer.id == asked_id and answer.result in ("posted", "refused", "burnt"):
-                event = CoreAnswered(number, Outcome(answer.result), clock.now_ms())
-                evidence = Evidence(answers.incarnation, answer.slot, answer.seq, bytes.fromhex(answer.head))
-                events[item.transfer, number] = Happened(item.transfer, event, evidence)
+            happened = stored_answer(item.transfer, number, answer, answers.incarnation, 1.0)
+            if answer.id == asked_id and happened is not None:
+                events[item.transfer, number] = happened
     return events
 
 

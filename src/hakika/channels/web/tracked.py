@@ -1,7 +1,8 @@
 """From the gateway's rows to what a tracking page may say: one stage for each set of facts.
 
 While an attempt is open the page never names a holder; for the first seconds it says "being credited", after
-that "may already be there, being established". Names and numbers are masked here and leave whole nowhere.
+that "may already be there, being established", which is also what it says of a transfer older than a restore.
+Names and numbers are masked here and leave whole nowhere.
 """
 
 from collections.abc import Awaitable, Callable
@@ -43,7 +44,7 @@ def view_of(reference: bytes, found: Tracked) -> TrackingView | None:
         creditor_name_masked=mask_name(row.creditor_name or ""),
         creditor_msisdn_masked=mask_msisdn(row.creditor_msisdn),
         received_ms=row.received_ms,
-        sent_ms=row.open_since_ms,
+        sent_ms=_sent_ms(row),
         ended_ms=row.status_ms if row.status in ("COMPLETED", "RETURNED") else None,
         deadline_ms=row.deadline_ms,
         acknowledged_ms=row.acknowledged_ms,
@@ -53,8 +54,16 @@ def view_of(reference: bytes, found: Tracked) -> TrackingView | None:
     )
 
 
+def _sent_ms(row: TrackedRow) -> int | None:
+    """When it was sent to the wallet; older than a restore it may have been at any time since it was received."""
+    lost = row.burn_first and row.status in ("RECEIVED", "IN_FLIGHT")
+    return row.open_since_ms or (row.received_ms if lost else None)
+
+
 def _stage(row: TrackedRow, now_ms: int) -> Stage:
     match row.status:
+        case "RECEIVED" if row.burn_first:
+            return Stage.PAST_DEADLINE_IN_DOUBT if now_ms > row.deadline_ms else Stage.IN_DOUBT
         case "RECEIVED":
             return Stage.HELD
         case "IN_FLIGHT":

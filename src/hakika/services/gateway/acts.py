@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from hakika import clock
+from hakika.domain.ids import return_id
 from hakika.domain.leash import Leash
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import (
@@ -21,7 +22,7 @@ from hakika.domain.transfer import (
 )
 from hakika.services.gateway import outgoing
 from hakika.services.gateway.outgoing import ALREADY_CREDITED
-from hakika.services.gateway.transfers import Desk, Happened, return_id
+from hakika.services.gateway.transfers import Desk, Happened
 from hakika.store.gateway import intake as intake_rows
 from hakika.store.gateway import lookups
 from hakika.store.gateway import outgoing as outgoing_rows
@@ -58,16 +59,21 @@ class Inquired:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What a camt.056 is answered with at once: PDCR while the burn decides, CNCL or RJCR where it is decided."""
+    """What a camt.056 is answered with at once: PDCR while the burn decides, CNCL or RJCR where it is decided.
 
-    status: str
+    No status where nothing is stored and nothing follows: the id is not known since a restore.
+    """
+
+    status: str | None
     reason: str | None = None
 
 
 class Acts:
     """The bank's acts, each one call."""
 
-    def __init__(self, desk: Desk, lanes: Lanes, leash: Leash) -> None:
+    def __init__(self, desk: Desk, lanes: Lanes, leash: Leash, *, restored: bool = False) -> None:
+        """`restored`: this database was put back once, so an id that it does not know may have been known before."""
+        self._restored = restored
         self._desk = desk
         self._lanes = lanes
         self._leash = leash
@@ -77,7 +83,7 @@ class Acts:
         found: list[tuple[UUID, ReturnAcknowledged]] = []
         for index, item in enumerate(message.items):
             row = await self._find(bank, item.uetr)
-            if row is None or row.status != "RETURNED" or return_id(row.id) != item.return_id:
+            if row is None or row.status != "RETURNED" or return_id(bank, row.uetr) != item.return_id:
                 field = f"TxInfAndSts[{index + 1}]/OrgnlTxId"
                 return UnknownReturn(field, "must be the RtrId of a pacs.004 that this gateway has sent")
             found.append((row.id, item))
@@ -125,7 +131,13 @@ class Acts:
         return Inquired(row, body)
 
     async def recall(self, bank: str, message: Cancellation) -> Recalled:
-        """Keep the recall; a known transfer is recalled by the burn, an unknown id becomes a tombstone."""
+        """Keep the recall; a known transfer is recalled by the burn, an unknown id becomes a tombstone.
+
+        After a restore an unknown id may be in the wallet and must not be refused later: nothing is stored, and the
+        bank sends its pacs.008 first.
+        """
+        if self._restored and await self._find(bank, message.uetr) is None:
+            return Recalled(None)
         now_ms = clock.now_ms()
         tombstone = clock.new_id()
 

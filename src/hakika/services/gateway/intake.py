@@ -2,7 +2,8 @@
 
 Messages that arrive together are committed together. Ids are looked up first, `domain/intake.py` decides, the
 rows are inserted; a unique violation means that another writer was first, and the batch is decided again. What
-is answered is made from immutable columns alone, so the same message always gets the same bytes.
+is answered is made from immutable columns alone, so the same message always gets the same bytes. What may be
+older than a restore of our database is taken like anything else, and marked to be burnt first.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ BATCH_MAX = 256  # messages in one commit
 QUEUE_MAX = 4096
 WRITE_DEADLINE_S = 5.0
 TRACKING_BYTES = 16
+BANK_CLOCK_MS = 300_000  # a bank's clock may be so far ahead of ours, as its signature's may
 RACES_MAX = 20
 
 Key = tuple[str, UUID]
@@ -83,10 +85,14 @@ class Intake:
         scale: float,
         currencies: frozenset[str],
         on_custody: Callable[[], None],
+        restored_ms: int | None = None,
         signals: GatewaySignals | None = None,
     ) -> None:
-        """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery;
-        `signals` count what arrives."""
+        """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery.
+
+        `restored_ms` is when this database was last declared as restored; `signals` count what arrives.
+        """
+        self._doubtful_until_ms = 0 if restored_ms is None else restored_ms + BANK_CLOCK_MS
         self._lane = lane
         self._signals = signals or GatewaySignals()
         self._receipt_kid = receipt_kid
@@ -159,6 +165,8 @@ class Intake:
         contents = [(t.uetr, digest) for t, digest in zip(message.transfers, item.contents, strict=True)]
         seen = KnownMessage(before[0], before[3]) if before else None
         unserved = frozenset(t.uetr for t in message.transfers if t.currency not in self._currencies)
+        if self._doubtful(item):
+            unserved = frozenset()  # it may have been credited when its currency was served: the burn says so
         decision = decide_intake(item.body_sha256, contents, seen, stored, unserved)
         if isinstance(decision, Conflict):
             return decision
@@ -192,6 +200,10 @@ class Intake:
                 transfers.append(fresh)
                 known.transfers[(fresh.bank, fresh.uetr)] = fresh.custody()
 
+    def _doubtful(self, item: Arrived) -> bool:
+        """True where the message may have been here before our log was put back to a copy that lacks it."""
+        return item.message.created_ms <= self._doubtful_until_ms
+
     def _fresh(self, item: Arrived, transfer: CreditTransfer, content: bytes, received_ms: int) -> NewTransfer:
         instants = deadlines_for(item.bank.pack, received_ms, self._scale)
         return NewTransfer(
@@ -216,4 +228,5 @@ class Intake:
             valid_until_ms=instants.valid_until_ms,
             return_at_ms=instants.return_at_ms,
             deadline_ms=instants.deadline_ms,
+            burn_first=self._doubtful(item),
         )

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from hakika import clock
-from hakika.domain.ids import attempt_id
+from hakika.domain.ids import attempt_id, return_id
 from hakika.domain.transfer import (
     FINAL,
     AcknowledgeReturn,
@@ -196,7 +196,7 @@ class Desk:
                     )
                 )
             case DecideReturn(reason, burn_due):
-                changes.returns.append((key, return_id(key), reason.value, now_ms, burn_due))
+                changes.returns.append((key, return_id(row.bank, row.uetr), reason.value, now_ms, burn_due))
             case AcknowledgeReturn():
                 changes.acknowledged.append((key, now_ms))
             case BurnDone():
@@ -210,8 +210,3 @@ class Desk:
                 pass  # columns of the transfer itself, written with its status
             case _ as never:
                 assert_never(never)
-
-
-def return_id(transfer: UUID) -> str:
-    """The fixed RtrId of a transfer's one return: 35 characters, from its id alone."""
-    return "RTR" + transfer.hex

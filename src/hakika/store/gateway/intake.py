@@ -71,6 +71,7 @@ class NewTransfer:
     deadline_ms: int
     status: str = "RECEIVED"
     reason: str | None = None
+    burn_first: bool = False  # may be older than a restore of this database
 
     def custody(self) -> CustodyRow:
         """The same transfer as a receipt sees it."""
@@ -101,13 +102,15 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 _INSERT_TRANSFERS = """
 INSERT INTO transfer (id, bank, uetr, tracking, content_sha256, msg_id, end_to_end_id, instruction_id,
     transaction_id, amount_minor, currency, debtor_name, debtor_phone, debtor_email, debtor_language,
-    creditor_name, creditor_msisdn, received_ms, valid_until_ms, return_at_ms, deadline_ms, status, reason, status_ms)
+    creditor_name, creditor_msisdn, received_ms, valid_until_ms, return_at_ms, deadline_ms, status, reason, burn_first,
+    status_ms)
 SELECT *, received_ms FROM (
     SELECT unnest(%s::uuid[]) AS id, unnest(%s::text[]), unnest(%s::uuid[]), unnest(%s::bytea[]),
         unnest(%s::bytea[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
         unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
         unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::bigint[]) AS received_ms,
-        unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::text[])
+        unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::text[]),
+        unnest(%s::boolean[])
 ) AS fresh
 """
 

@@ -30,6 +30,7 @@ class TrackedRow(NamedTuple):
     acknowledged_ms: int | None
     position_short: bool
     credited_late: bool
+    burn_first: bool  # older than a restore: held here, and perhaps in the wallet already
 
 
 class InquiredRow(NamedTuple):
@@ -45,6 +46,7 @@ class InquiredRow(NamedTuple):
     status_ms: int
     reason: str | None
     received_ms: int
+    burn_first: bool
 
 
 _TRACKED = """
@@ -56,12 +58,14 @@ SELECT b.name, t.status, t.amount_minor, t.currency, t.debtor_name, t.creditor_n
        t.status = 'RECEIVED' AND EXISTS (
            SELECT 1 FROM attempt a WHERE a.transfer = t.id AND a.reason = 'position_short'),
        t.status = 'RETURNED' AND EXISTS (SELECT 1 FROM reconciliation_break k
-           WHERE k.transfer = t.id AND right(k.kind, 11) = '_but_posted')
+           WHERE k.transfer = t.id AND right(k.kind, 11) = '_but_posted'),
+       t.burn_first
 FROM transfer t JOIN bank b ON b.id = t.bank LEFT JOIN payment_return r ON r.transfer = t.id
 WHERE t.tracking = %(tracking)s
 """
 _INQUIRED = """
-SELECT id, uetr, msg_id, end_to_end_id, instruction_id, transaction_id, status, status_ms, reason, received_ms
+SELECT id, uetr, msg_id, end_to_end_id, instruction_id, transaction_id, status, status_ms, reason, received_ms,
+       burn_first
 FROM transfer WHERE bank = %s AND uetr = %s
 """
 _ANY_KNOWN = """

@@ -36,7 +36,7 @@ class OpenAttempt:
     amount_minor: int
     currency: str
     valid_until_ms: int
-    recalled: bool
+    burn_only: bool  # recalled, or older than a restore of this gateway: the instruction is never sent again
 
 
 class BurnDue(NamedTuple):
@@ -52,23 +52,23 @@ _OLDEST = """
 SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
     SELECT t.id, t.uetr, t.deadline_ms FROM transfer t
     WHERE t.bank = b.id AND t.status = 'RECEIVED' AND t.valid_until_ms > %(now)s AND t.next_attempt_ms <= %(now)s
-      AND t.recalled_reason IS NULL
+      AND t.recalled_reason IS NULL AND NOT t.burn_first
     ORDER BY t.deadline_ms LIMIT %(limit)s
 ) h WHERE NOT b.id = ANY(%(short)s::text[])
 """
 
 _NEWEST = """
 SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
-    SELECT t.id, t.uetr, t.deadline_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason FROM transfer t
-    WHERE t.bank = b.id AND t.status = 'RECEIVED'
+    SELECT t.id, t.uetr, t.deadline_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason, t.burn_first
+    FROM transfer t WHERE t.bank = b.id AND t.status = 'RECEIVED'
     ORDER BY t.deadline_ms DESC LIMIT %(limit)s
 ) h WHERE h.valid_until_ms > %(now)s AND h.next_attempt_ms <= %(now)s AND h.recalled_reason IS NULL
-  AND NOT b.id = ANY(%(short)s::text[])
+  AND NOT h.burn_first AND NOT b.id = ANY(%(short)s::text[])
 """
 
 _FOR_SENDING = """
 SELECT a.id, a.transfer, a.number, a.lease_token, t.bank, t.creditor_msisdn, t.amount_minor, t.currency,
-       t.valid_until_ms, t.recalled_reason IS NOT NULL
+       t.valid_until_ms, t.recalled_reason IS NOT NULL OR t.burn_first
 FROM attempt a JOIN transfer t ON t.id = a.transfer
 WHERE a.transfer = ANY(%s::uuid[]) AND a.outcome IS NULL AND a.lease_holder = %s AND a.lease_token = 1
 """
@@ -80,7 +80,7 @@ FROM (SELECT o.id FROM attempt o JOIN transfer held ON held.id = o.transfer
       ORDER BY o.lease_until_ms LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED) due, transfer t
 WHERE a.id = due.id AND t.id = a.transfer
 RETURNING a.id, a.transfer, a.number, a.lease_token, t.bank, t.creditor_msisdn, t.amount_minor, t.currency,
-          t.valid_until_ms, t.recalled_reason IS NOT NULL
+          t.valid_until_ms, t.recalled_reason IS NOT NULL OR t.burn_first
 """
 
 _RELEASE = """
@@ -92,7 +92,7 @@ _RETURNS_DUE = """
 SELECT h.id FROM bank b, LATERAL (
     SELECT t.id FROM transfer t
     WHERE t.bank = b.id AND t.status = 'RECEIVED' AND t.return_at_ms <= %(now)s
-      AND t.next_attempt_ms <> %(for_people)s
+      AND t.next_attempt_ms <> %(for_people)s AND NOT t.burn_first
     ORDER BY t.deadline_ms LIMIT %(limit)s
 ) h
 """
@@ -202,7 +202,7 @@ async def release(conn: Connection, ids: list[UUID], holder: UUID, now_ms: int) 
 
 
 async def returns_due(conn: Connection, *, now_ms: int, limit: int) -> list[UUID]:
-    """Held transfers, up to `limit` a bank, that have reached the instant of their return."""
+    """Held transfers, up to `limit` a bank, that have reached the instant at which the clock returns them."""
     values = {"now": now_ms, "limit": limit, "for_people": FOR_PEOPLE_MS}
     return [r[0] for r in await (await conn.execute(_RETURNS_DUE, values)).fetchall()]
 

@@ -1,4 +1,8 @@
-"""Rows that a restore needs: every credit that we know as posted, page by page, and which restores were met."""
+"""Rows that a restore needs: of the core, every credit that we know as posted; of this database, what has no end.
+
+Pages by the order of an id, so that each is read once a run whatever happens to the rows meanwhile. A new
+incarnation of this database and the mark on every transfer without an end are one commit of the owner.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -6,6 +10,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
+from hakika.domain.reasons import InvariantBroken
+from hakika.domain.transfer import ATTEMPTS_MAX, FOR_PEOPLE_MS
 from hakika.store.gateway.queues import BurnDue, OpenAttempt
 
 Connection = AsyncConnection[Any]
@@ -27,8 +33,20 @@ WHERE t.status IN ('RECEIVED', 'IN_FLIGHT') AND (%(after)s::uuid IS NULL OR t.id
 ORDER BY t.id LIMIT %(limit)s
 """
 _RETURNED = """
-SELECT t.id, t.bank, t.uetr, greatest(1, (SELECT coalesce(max(a.number), 0) FROM attempt a WHERE a.transfer = t.id))
+SELECT t.id, t.bank, t.uetr, CASE WHEN t.burn_first THEN %(all)s ELSE greatest(1,
+    (SELECT coalesce(max(a.number), 0) FROM attempt a WHERE a.transfer = t.id)) END
 FROM transfer t WHERE t.status = 'RETURNED' AND t.valid_until_ms > %(valid_after)s
+    AND (%(after)s::uuid IS NULL OR t.id > %(after)s)
+ORDER BY t.id LIMIT %(limit)s
+"""
+_RAISE = """
+INSERT INTO incarnation (number, raised_ms, reason) SELECT max(number) + 1, %s, %s FROM incarnation RETURNING number
+"""
+_MARK = "UPDATE transfer SET burn_first = true WHERE status IN ('RECEIVED', 'IN_FLIGHT') AND NOT burn_first"
+_LATEST = "SELECT number, raised_ms FROM incarnation ORDER BY number DESC LIMIT 1"
+_BURN_FIRST = """
+SELECT t.id, t.bank, t.uetr, (SELECT coalesce(max(a.number), 0) FROM attempt a WHERE a.transfer = t.id)
+FROM transfer t WHERE t.burn_first AND t.status = 'RECEIVED' AND t.next_attempt_ms <> %(for_people)s
     AND (%(after)s::uuid IS NULL OR t.id > %(after)s)
 ORDER BY t.id LIMIT %(limit)s
 """
@@ -59,7 +77,34 @@ async def returned_still_valid(
     conn: Connection, *, after: UUID | None, limit: int, valid_after_ms: int
 ) -> list[BurnDue]:
     """Transfers that went back and whose instruction the core would still take by its clock."""
-    cursor = await conn.execute(_RETURNED, {"after": after, "limit": limit, "valid_after": valid_after_ms})
+    cursor = await conn.execute(
+        _RETURNED, {"after": after, "limit": limit, "valid_after": valid_after_ms, "all": ATTEMPTS_MAX}
+    )
+    return [BurnDue(*r) for r in await cursor.fetchall()]
+
+
+async def raise_number(conn: Connection, reason: str, now_ms: int) -> tuple[int, int]:
+    """(the next incarnation, transfers without an end now marked to be burnt first); needs the owner's rights."""
+    async with conn.transaction():
+        await conn.execute("LOCK TABLE transfer IN SHARE ROW EXCLUSIVE MODE")  # whoever writes is waited for
+        row = await (await conn.execute(_RAISE, (now_ms, reason))).fetchone()
+        marked = await conn.execute(_MARK)
+    if row is None:
+        raise InvariantBroken("the database has no incarnation")
+    return row[0], marked.rowcount
+
+
+async def restored_ms(conn: Connection) -> int | None:
+    """When this database was last declared as restored; None for never."""
+    row = await (await conn.execute(_LATEST)).fetchone()
+    if row is None:
+        raise InvariantBroken("the database has no incarnation")
+    return row[1] if row[0] > 1 else None
+
+
+async def burn_first(conn: Connection, *, after: UUID | None, limit: int) -> list[BurnDue]:
+    """Held transfers older than a restore of this database; `last` is the last attempt that is known, or 0."""
+    cursor = await conn.execute(_BURN_FIRST, {"after": after, "limit": limit, "for_people": FOR_PEOPLE_MS})
     return [BurnDue(*r) for r in await cursor.fetchall()]
 
 

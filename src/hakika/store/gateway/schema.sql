@@ -83,6 +83,7 @@ CREATE TABLE transfer (
     fee_minor          bigint CHECK (fee_minor >= 0),
     next_attempt_ms    bigint NOT NULL DEFAULT 0,
     recalled_reason    text,
+    burn_first         boolean NOT NULL DEFAULT false,
     UNIQUE (bank, uetr),
     CHECK (status = 'REJECTED' OR (
         tracking IS NOT NULL AND content_sha256 IS NOT NULL AND msg_id IS NOT NULL AND end_to_end_id IS NOT NULL
@@ -97,8 +98,10 @@ COMMENT ON COLUMN transfer.tracking IS '128 random bits; its base32 form is the 
 COMMENT ON COLUMN transfer.status IS 'Derived by domain/transfer.py status_of from attempts and return; written in the same commit as they are; recounted by the checker.';
 COMMENT ON COLUMN transfer.valid_until_ms IS 'The core refuses the instruction after this instant, by its own clock. Never evidence for a return.';
 COMMENT ON COLUMN transfer.return_at_ms IS 'From here on a transfer that no attempt has ever carried is returned, asking nobody.';
+COMMENT ON COLUMN transfer.burn_first IS 'Older than a restore of this database: its attempts, and even its end, may be missing here. The burn of every id that it can have decides. Set when it is taken into custody, or by the owner while it has no end; never unset.';
 COMMENT ON COLUMN transfer.next_attempt_ms IS 'Not attempted before this instant: the bank''s position was short.';
 CREATE INDEX transfer_held ON transfer (bank, deadline_ms) WHERE status = 'RECEIVED';
+CREATE INDEX transfer_burn_first ON transfer (id) WHERE burn_first AND status = 'RECEIVED';
 
 CREATE TABLE attempt (
     id              uuid PRIMARY KEY,
@@ -118,6 +121,7 @@ CREATE TABLE attempt (
     chain_seq       bigint,
     chain_head      bytea,
     UNIQUE (transfer, number),
+    CONSTRAINT attempt_number_max CHECK (number <= 64),
     CHECK ((outcome IS NULL) = (closed_ms IS NULL)),
     CHECK (outcome IS NULL OR outcome = 'not_sent' OR (core_incarnation IS NOT NULL AND chain_slot IS NOT NULL AND chain_seq IS NOT NULL AND chain_head IS NOT NULL)),
     CHECK (outcome IS DISTINCT FROM 'refused' OR reason IS NOT NULL)
@@ -297,6 +301,9 @@ BEGIN
        (OLD.id, OLD.bank, OLD.uetr, OLD.tracking, OLD.content_sha256, OLD.amount_minor, OLD.currency, OLD.creditor_msisdn,
             OLD.received_ms, OLD.valid_until_ms, OLD.return_at_ms, OLD.deadline_ms) THEN
         RAISE EXCEPTION 'a transfer''s order and promise are never changed' USING ERRCODE = 'HK013';
+    END IF;
+    IF NEW.burn_first <> OLD.burn_first AND (OLD.burn_first OR OLD.status NOT IN ('RECEIVED', 'IN_FLIGHT')) THEN
+        RAISE EXCEPTION 'only a transfer without an end is marked as older than a restore, and stays marked' USING ERRCODE = 'HK024';
     END IF;
     IF NEW.status = OLD.status THEN
         RETURN NEW;

@@ -63,7 +63,7 @@ class Changes:
 
 _LOCK = """
 SELECT id, bank, uetr, status, valid_until_ms, return_at_ms, deadline_ms, recalled_reason, next_attempt_ms,
-    creditor_msisdn
+    burn_first, creditor_msisdn
 FROM transfer WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
 _ATTEMPTS = """
@@ -89,7 +89,7 @@ async def load(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, Loaded]:
         by_transfer.setdefault(owner, []).append(attempt)
     returned = {r[0]: Return(Reason(r[1]), r[2], r[3]) for r in await returns.fetchall()}
     loaded = {}
-    for key, bank, uetr, status, valid_until, return_at, deadline, recalled, next_attempt, msisdn in rows:
+    for key, bank, uetr, status, valid_until, return_at, deadline, recalled, next_attempt, burn_first, msisdn in rows:
         transfer = Transfer(
             id=key,
             deadlines=Deadlines(valid_until or 0, return_at or 0, deadline or 0),
@@ -98,6 +98,7 @@ async def load(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, Loaded]:
             rejected=status == "REJECTED",
             recalled=Reason(recalled) if recalled else None,
             next_attempt_ms=next_attempt,
+            burn_first=burn_first,
         )
         loaded[key] = Loaded(transfer, bank, uetr, status, msisdn)
     return loaded

@@ -31,6 +31,7 @@ ISO_REASON: dict[Reason, IsoReason] = {
     Reason.DEADLINE_PASSED: IsoReason("AB05", "It could not be completed by its deadline."),
     Reason.RECALLED_BY_BANK: IsoReason("FOCR", "The bank recalled it."),
     Reason.RECALLED_BY_CUSTOMER: IsoReason("CUST", "The customer recalled it."),
+    Reason.GATEWAY_RESTORED: IsoReason("MS03", "Our log was restored from a copy; the wallet had not been credited."),
     Reason.CURRENCY_NOT_SERVED: IsoReason("AM03", "IntrBkSttlmAmt/@Ccy: not served here when it arrived."),
     Reason.TOMBSTONED: IsoReason("FOCR", "It had been recalled before it arrived."),
 }
