@@ -192,6 +192,8 @@ class Player:
             await self._heal()
             await self._drain()
             ended_ms = clock.now_ms()
+            await self._stack.end_tests()
+            await self._drain()
             unknown = await self._customers.settle(SETTLE_S)
             if unknown:
                 log.warning("%d customers do not know what became of their orders", unknown)
