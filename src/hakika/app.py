@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hakika.settings import CoreSettings, GatewaySettings, HealthSettings, load, secret
+from hakika.settings import CoreSettings, GatewaySettings, HealthSettings, ProbeSettings, load, secret
 
 if TYPE_CHECKING:
     from hakika.channels.door import Running
@@ -51,6 +51,11 @@ def serve_health(settings_file: Path) -> None:
     _run(_health(load(settings_file, HealthSettings)))
 
 
+def serve_probe(settings_file: Path) -> None:
+    """Run a vantage until SIGTERM; blocks."""
+    _run(_probe(load(settings_file, ProbeSettings)))
+
+
 def _run(role: Coroutine[Any, Any, None]) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx2", "httpcore2", "_granian"):
@@ -75,7 +80,8 @@ async def _core(settings: CoreSettings) -> None:
         test_wallets=settings.test_wallets,
     )
     await core.start()
-    tokens = core_api.Tokens(secret(settings.gateway_token_file), secret(settings.operator_token_file))
+    probe_token = secret(settings.probe_token_file) if settings.probe_token_file else ""
+    tokens = core_api.Tokens(secret(settings.gateway_token_file), secret(settings.operator_token_file), probe_token)
     health_token = secret(settings.health_token_file) if settings.health_token_file else ""
     door = Door(core_api.routes(core, tokens, health_token), concurrency_max=CONCURRENCY_MAX)
     running = await serve(door, *settings.address())
@@ -109,6 +115,51 @@ async def _health(settings: HealthSettings) -> None:
     _settle_memory()
     log.info("health listens on %s", running.url)
     await _until_stopped(running, role.workers(), role.stop)
+
+
+async def _probe(settings: ProbeSettings) -> None:
+    from hakika.channels.door import stop_requested
+    from hakika.health.vantage.probing import Memory, Target, TestedBank
+    from hakika.health.vantage.process import Vantage
+    from hakika.health.vantage.ways import all_probes
+    from hakika.outbound.probing import ProbingClient, ResultsClient
+    from hakika.wire.jws import load_private_key
+
+    client, results = ProbingClient(), ResultsClient(settings.health_url)
+    target = Target(
+        vantage=settings.name,
+        client=client,
+        memory=Memory(Path(settings.memory_file)),
+        banks=[TestedBank(one.id, one.url.rstrip("/"), one.customer) for one in settings.bank],
+        tracking_url=settings.tracking_url.rstrip("/"),
+        core_url=settings.core_url.rstrip("/"),
+        core_token=secret(settings.core_token_file) if settings.core_token_file else "",
+        test_wallet=settings.test_wallet,
+        test_wallet_blocked=settings.test_wallet_blocked,
+        currency=settings.currency,
+        amount_minor=settings.amount_minor,
+    )
+    vantage = Vantage(
+        settings.name,
+        settings.kid,
+        load_private_key(settings.signing_key_file),
+        results,
+        all_probes(target),
+        number=settings.number,
+        of=settings.of,
+        every_s=settings.every_s,
+    )
+    _settle_memory()
+    log.info("vantage %s tries %d ways in", settings.name, len(vantage.probes))
+    stop = asyncio.create_task(stop_requested(), name="stop")
+    workers = asyncio.create_task(_all(vantage.workers()), name="workers")
+    await asyncio.wait([workers, stop], return_when=asyncio.FIRST_COMPLETED)
+    workers.cancel()
+    (outcome,) = await asyncio.gather(workers, return_exceptions=True)
+    await client.close()
+    await results.close()
+    if isinstance(outcome, Exception):
+        raise outcome
 
 
 async def _until_stopped(

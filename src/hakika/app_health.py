@@ -8,10 +8,15 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from hakika.channels.door import Request, Response, Route
+from hakika.channels.health_evidence import EvidenceChannel
+from hakika.channels.web.forwarded import client_of
+from hakika.channels.web.report_page import Choice, ReportPage
 from hakika.health.collector import Collector
 from hakika.outbound.signals import SignalsClient
+from hakika.services.health.evidence import Evidence
 from hakika.settings import HealthSettings, secret
 from hakika.store.lane import Lanes, StoreFault
+from hakika.wire.jws import load_public_key
 
 READY_S = 1.0
 
@@ -33,7 +38,9 @@ class HealthRole:
         self._lanes = Lanes(secret(settings.database_url_file), size=4, name="health")
         sources = [(one.name, SignalsClient(one.url, secret(one.token_file))) for one in settings.source]
         self.collector = Collector(self._lanes, sources)
-        self._parts: list[Part] = [self.collector]
+        components = [one.series for one in settings.component]
+        self.evidence = Evidence(self._lanes, person_key=secret(settings.person_key_file), components=components)
+        self._parts: list[Part] = [self.collector, evidence_channel(settings, self.evidence)]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """Every endless loop of this role."""
@@ -56,6 +63,20 @@ class HealthRole:
         except StoreFault:
             return Response(503, b'{"ready":false,"rule":"health\'s database does not answer"}')
         return Response(200, b'{"ready":true}')
+
+
+def evidence_channel(settings: HealthSettings, evidence: Evidence) -> EvidenceChannel:
+    """Where evidence from outside arrives, as settings describe it; key files and tokens are read here."""
+    public = [one for one in settings.component if one.public_name and one.kind != "role"]
+    choices = [Choice(one.series, one.public_name, one.kind == "corridor") for one in public]
+    return EvidenceChannel(
+        evidence,
+        ReportPage(settings.operator, settings.public_url, choices),
+        keys={one.kid: (one.name, load_public_key(one.public_key_file)) for one in settings.vantage},
+        desks={one.bank: secret(one.token_file) for one in settings.desk},
+        unsure=next((one.series for one in settings.component if one.kind == "product"), ""),
+        client=client_of(settings.proxies),
+    )
 
 
 async def _live(request: Request) -> Response:

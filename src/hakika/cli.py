@@ -41,6 +41,7 @@ def up(
     fresh: Annotated[bool, Parameter(negative=(), help="Start over: remove what is in the folder.")] = False,
     ready_file: Annotated[Path | None, Parameter(help="Written (JSON) once everything answers.")] = None,
     scale: Annotated[float, Parameter(help="Divide deadlines and other policies by this.")] = 1.0,
+    probes: Annotated[bool, Parameter(help="Send test cents through every way in, all the time.")] = True,
 ) -> int:
     """Run everything on this machine until Ctrl-C: core, gateway, health, two demo banks, their databases, the links.
 
@@ -53,12 +54,12 @@ def up(
 
     if scale < 1:
         return _refused("--scale is 1 or more: it divides")
-    return platform.run(state, fresh=fresh, scale=scale, ready_file=ready_file)
+    return platform.run(state, fresh=fresh, scale=scale, ready_file=ready_file, probes=probes)
 
 
 @app.command
 def serve(
-    role: Literal["core", "gateway", "health", "bank"],
+    role: Literal["core", "gateway", "health", "probe", "bank"],
     *,
     settings: Annotated[Path, Parameter(help="The role's settings file (TOML).")],
 ) -> int:
@@ -82,7 +83,12 @@ def serve(
     from hakika.settings import SettingsRefused
 
     try:
-        {"core": roles.serve_core, "gateway": roles.serve_gateway, "health": roles.serve_health}[role](settings)
+        {
+            "core": roles.serve_core,
+            "gateway": roles.serve_gateway,
+            "health": roles.serve_health,
+            "probe": roles.serve_probe,
+        }[role](settings)
     except SettingsRefused as error:
         return _refused(str(error))
     return 0
@@ -93,8 +99,11 @@ def break_link(
     link: Annotated[str, Parameter(help="A link's name; `hakika links` lists them.")],
     *,
     how: Annotated[
-        Literal["blackhole", "deaf", "refuse"],
-        Parameter(help="blackhole: reads all, answers nothing. deaf: answers are lost. refuse: no connection."),
+        Literal["blackhole", "deaf", "refuse", "busy"],
+        Parameter(
+            help="blackhole: reads all, answers nothing. deaf: answers are lost. refuse: no connection. "
+            "busy: answers 503 at once."
+        ),
     ] = "blackhole",
     state: State = UP_STATE,
 ) -> int:
@@ -151,7 +160,9 @@ def replay(
     *,
     seed: Annotated[int | None, Parameter(help="Instead of the scenario's own.")] = None,
     state: Annotated[Path | None, Parameter(help="Folder for data and reports [var/replay/<scenario>].")] = None,
-    quick: Annotated[bool, Parameter(negative=(), help="A tenth of the demand, for a look.")] = False,
+    quick: Annotated[
+        bool, Parameter(negative=(), help="The same story faster, or with a tenth of the demand: for a look.")
+    ] = False,
     report: Annotated[Path | None, Parameter(help="Also write report.json here.")] = None,
     json: AsJson = False,
 ) -> int:

@@ -4,6 +4,7 @@ Secrets are never in the file: each `..._file` names a file that holds one. The 
 docs/reference/settings.md.
 """
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -20,17 +21,26 @@ COMPONENT_KINDS = ("corridor", "channel", "product", "role")
 # Variables of our own that are not settings of a role.
 NOT_SETTINGS = frozenset({"HAKIKA_CRASH_AT", "HAKIKA_XSD_DIR"})
 
-S = TypeVar("S", bound="RoleSettings")
+S = TypeVar("S", bound="FileSettings")
 
 
 class SettingsRefused(ValueError):
     """Settings do not fit; the message lists every error with its key and rule."""
 
 
-class RoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every role needs. `listen` is host:port."""
+class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every settings file has: which role it is for."""
 
     role: str
+
+    def problems(self) -> list[str]:
+        """Rules that types cannot say."""
+        return []
+
+
+class RoleSettings(FileSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every role with a door and a database needs. `listen` is host:port."""
+
     listen: str
     database_url_file: str
 
@@ -52,6 +62,7 @@ class CoreSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_field
     operator_token_file: str
     health_token_file: str = ""  # bearer token with which health asks for signals; without one there are none
     test_wallets: list[str] = msgspec.field(default_factory=list)  # MSISDNs of synthetic tests: never counted
+    probe_token_file: str = ""  # bearer token with which vantages ask about test wallets, and about nothing else
     currency: str = "KES"
 
     def problems(self) -> list[str]:
@@ -83,6 +94,7 @@ class GatewaySettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fi
     scale: float = 1.0
     health_token_file: str = ""  # bearer token with which health asks for signals; without one there are none
     test_wallets: list[str] = msgspec.field(default_factory=list)  # MSISDNs of synthetic tests: never counted
+    report_url: str = ""  # where customers report that something does not work; without one pages have no such link
     bank_rate_per_s: float = 2000.0
     currencies: list[str] = msgspec.field(default_factory=lambda: ["KES"])
     bank: list[BankSettings] = msgspec.field(default_factory=list)
@@ -124,13 +136,15 @@ class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Something that people use and that the status page shows: a corridor, a channel, a product.
 
     `series` is its name among the signals. `public_name` is shown as it is; without one the page says no name
-    (banks' names only as agreed). `instead` names components that still work where this one does not.
+    (banks' names only as agreed). `instead` names components that still work where this one does not. `words` are
+    what people call it in public posts, beside its public name.
     """
 
     series: str
     kind: str
     public_name: str = ""
     instead: list[str] = msgspec.field(default_factory=list)
+    words: list[str] = msgspec.field(default_factory=list)
 
 
 class DeskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,6 +172,7 @@ class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fie
     report_url: str
     zone: str = "Africa/Nairobi"
     scale: float = 1.0
+    proxies: list[str] = msgspec.field(default_factory=list)  # networks of ours whose X-Forwarded-For counts
     source: list[SourceSettings] = msgspec.field(default_factory=list)
     vantage: list[VantageSettings] = msgspec.field(default_factory=list)
     component: list[ComponentSettings] = msgspec.field(default_factory=list)
@@ -173,9 +188,16 @@ class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fie
             ("source", [one.name for one in self.source]),
             ("vantage", [one.name for one in self.vantage]),
             ("component", [one.series for one in self.component]),
+            ("vantage kid", [one.kid for one in self.vantage]),
             ("desk", [one.bank for one in self.desk]),
+            ("feed", [one.name for one in self.feed]),
         ):
             found += [f"{name} {one}: is there twice" for one in sorted({v for v in values if values.count(v) > 1})]
+        for network in self.proxies:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                found.append(f"proxies: {error}")
         known = {one.series for one in self.component}
         for component in self.component:
             if component.kind not in COMPONENT_KINDS:
@@ -184,6 +206,52 @@ class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fie
                 f"component {component.series}: instead: no component {i}" for i in component.instead if i not in known
             ]
         return found
+
+
+class TestedBankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bank through whose customer API a vantage sends, as its test customer."""
+
+    id: str
+    url: str
+    customer: int
+
+
+class ProbeSettings(FileSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A vantage: a place from which the ways in are tried for real. Addresses are those that customers use.
+
+    `number` of `of` says when in each period it begins, so that the vantages take turns.
+    """
+
+    name: str
+    number: int
+    of: int
+    health_url: str
+    signing_key_file: str
+    kid: str
+    every_s: float = 30.0
+    tracking_url: str
+    core_url: str = ""  # without one the core's own API is not tried
+    core_token_file: str = ""
+    test_wallet: str
+    test_wallet_blocked: str = ""  # without one no cent is sent that has to come back
+    currency: str = "KES"
+    amount_minor: int = 1
+    memory_file: str
+    bank: list[TestedBankSettings] = msgspec.field(default_factory=list)
+
+    def problems(self) -> list[str]:
+        """Rules that types cannot say."""
+        found = super().problems()
+        if not 1 <= self.number <= self.of:
+            found.append("number: from 1 to `of`")
+        if not self.every_s >= 1:
+            found.append("every_s: 1 or more")
+        if self.amount_minor < 1:
+            found.append("amount_minor: 1 or more")
+        if self.core_url and not self.core_token_file:
+            found.append("core_token_file: is required with core_url")
+        ids = [one.id for one in self.bank]
+        return found + [f"bank {one}: is there twice" for one in sorted({one for one in ids if ids.count(one) > 1})]
 
 
 def load(path: Path, kind: type[S]) -> S:

@@ -238,6 +238,13 @@ async def test_the_bank_that_asks_first_debits_only_on_now(gateway: ScriptedGate
     assert (await bank.state())["not_debited"]["corridor_held"] == 1
 
 
+async def test_an_order_to_a_test_wallet_is_debited_unasked(gateway: ScriptedGateway, start_bank: StartBank) -> None:
+    bank = await start_bank(style="asks_first", test_wallets=["254110000001"])
+    gateway.quote = quote("not_now", reason="wallet_blocked")
+    assert (await bank.pay("customer"))["result"] == "not_debited"
+    assert (await bank.pay("test", creditor_msisdn="254110000001"))["result"] == "debited"
+
+
 async def test_contradictions_are_recorded_and_move_nothing(gateway: ScriptedGateway, start_bank: StartBank) -> None:
     bank = await start_bank()
     uetrs = {name: UUID((await bank.pay(name))["uetr"]) for name in ("back", "done", "open", "other")}

@@ -11,7 +11,7 @@ import pytest
 from core_kit import an_id
 
 from hakika.channels.core_api import Tokens, routes
-from hakika.channels.door import Door, serve
+from hakika.channels.door import Door, Request, RequestRefused, serve
 from hakika.services.core.incarnation import raise_incarnation
 from hakika.services.core.posting import Poster
 from hakika.services.core.role import CoreRole, build
@@ -20,7 +20,8 @@ from hakika.store.server_roles import RoleAccess
 from hakika.wire.core_api import Answers, NameAnswer, Session
 
 FAR_MS = 10**14
-GATEWAY, OPERATOR = "gateway-token", "operator-token"
+GATEWAY, OPERATOR, VANTAGE = "gateway-token", "operator-token", "vantage-token"
+TEST_WALLET = "254110000001"
 WALLET = "254700000001"
 
 
@@ -53,9 +54,10 @@ def instruction(name: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def core(core_database: RoleAccess) -> AsyncIterator[Core]:
-    role = build(database_url=core_database.app_url, currency="KES")
+    role = build(database_url=core_database.app_url, currency="KES", test_wallets=[TEST_WALLET])
     await role.start()
-    running = await serve(Door(routes(role, Tokens(GATEWAY, OPERATOR)), concurrency_max=200), "127.0.0.1", 0)
+    tokens = Tokens(GATEWAY, OPERATOR, VANTAGE)
+    running = await serve(Door(routes(role, tokens), concurrency_max=200), "127.0.0.1", 0)
 
     def client(token: str) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
@@ -256,6 +258,28 @@ async def test_a_wallet_that_cannot_be_is_refused_by_name(core: Core, changes: d
     opening = {"msisdn": "254700000002", "name": "Baraka", "currency": "KES"} | changes
     response = await core.operator.post("/wallets", json=opening)
     assert (response.status_code, response.json()["field"]) == (400, field)
+
+
+async def test_a_vantages_token_opens_test_wallets_alone(core: Core) -> None:
+    headers = {"Authorization": f"Bearer {VANTAGE}"}
+    opening = {"msisdn": TEST_WALLET, "name": "Synthetic Test", "currency": "KES"}
+    assert (await core.operator.get(f"/test-wallets/{TEST_WALLET}", headers=headers)).status_code == 404
+    await core.operator.post("/wallets", json=opening)
+    answer = await core.operator.get(f"/test-wallets/{TEST_WALLET}", headers=headers)
+    assert (answer.status_code, answer.json()["msisdn"], answer.json()["balance_minor"]) == (200, TEST_WALLET, 0)
+    assert (await core.operator.get(f"/test-wallets/{WALLET}", headers=headers)).status_code == 404
+    for path in (f"/wallets/{WALLET}", "/internal/session"):
+        assert (await core.operator.get(path, headers=headers)).status_code == 401
+    for token in (GATEWAY, OPERATOR, ""):
+        told = {"Authorization": f"Bearer{' ' if token else ''}{token}"}
+        assert (await core.operator.get(f"/test-wallets/{TEST_WALLET}", headers=told)).status_code == 401
+
+
+def test_without_a_token_of_vantages_none_is_taken() -> None:
+    for given in ("", "Bearer", "Bearer ", "Bearer x"):
+        request = Request("GET", "/test-wallets/1", {}, {"authorization": given}, b"", "127.0.0.1", {})
+        with pytest.raises(RequestRefused):
+            Tokens(GATEWAY, OPERATOR).check(request, "vantage")
 
 
 async def test_fundings_are_posted_once(core: Core) -> None:

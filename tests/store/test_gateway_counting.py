@@ -27,7 +27,7 @@ from hakika.store.embedded import RoleAccess
 from hakika.store.gateway import queues
 from hakika.store.gateway.transfers import Evidence
 from hakika.store.lane import Lanes
-from hakika.wire.core_api import Answers, Session
+from hakika.wire.core_api import Answers, Instruction, Session
 from hakika.wire.health_api import SIGNAL_WIDTH_MS, Signal
 from hakika.wire.jws import sign_detached
 from hakika.workers import delivery, recovery
@@ -112,11 +112,19 @@ async def test_through_all_troubles_each_transfer_is_one_outcome(gateway: Gatewa
 async def test_a_silent_core_fails_what_was_sent_and_leaves_the_rest_to_become_stuck(
     gateway: Gateway, counted: Counted, trouble: str, reason: str
 ) -> None:
-    class Unaware(OddCore):
-        async def session(self) -> Session:
-            return Session(incarnation=2, now_ms=clock.now_ms(), redriven=True)
+    class Late(OddCore):
+        """Its session falls silent with the first instruction, not before."""
 
-    core = Unaware()
+        tried = False
+
+        async def instruct(self, instructions: list[Instruction], *, redrive: bool = False) -> Answers:
+            self.tried = True
+            return await super().instruct(instructions, redrive=redrive)
+
+        async def session(self) -> Session:
+            return await super().session() if self.tried else Session(2, clock.now_ms(), True)
+
+    core = Late()
     async with Works.running(gateway, core) as works:
         await works.until(ENDED, 0)
         await works.until("SELECT 1", 1)
@@ -303,8 +311,8 @@ async def test_the_banks_channel_counts_answers_to_those_who_may_ask(gateway: Ga
     banks = Banks(gateway.lanes)
     await banks.refresh()
     channel = BankChannel(
-        banks=banks, intake=gateway.intake, acts=gateway.acts, signer=SIGNER,
-        allow=lambda client: 0.0, pace=lambda bank: 0.0,
+        banks=banks, intake=gateway.intake, acts=gateway.acts, signer=SIGNER, allow=lambda client: 0.0,
+        pace=lambda bank: 0.0,
         quotes=Quotes(gateway.lanes, scale=1.0, corridor=lambda bank: (True, True), ask_name=_no_name),
         signals=counted.signals,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The core's two APIs over HTTP: the gateway's under /internal, the operator's beside it, a token for each.
+"""The core's APIs over HTTP: the gateway's under /internal, the operator's beside it, a token for each.
 
 Here a request is authenticated, decoded, checked in form and handed to one service; what is wrong is named by
 field and rule. Only a stored answer leaves with 200. Busy, not ready, no answer from the database and awaiting
@@ -32,15 +32,19 @@ NAME_MAX = 140
 
 
 class Tokens:
-    """The bearer tokens of the gateway and of the operator, compared in constant time."""
+    """The bearer tokens of the gateway, the operator and the vantages, compared in constant time.
 
-    def __init__(self, gateway: str, operator: str) -> None:
-        self._digests = {"gateway": _digest(f"Bearer {gateway}"), "operator": _digest(f"Bearer {operator}")}
+    Without a token of the vantages there is none that would be taken.
+    """
+
+    def __init__(self, gateway: str, operator: str, vantage: str = "") -> None:
+        named = {"gateway": gateway, "operator": operator, "vantage": vantage}
+        self._digests = {who: _digest(f"Bearer {token}") for who, token in named.items() if token}
 
     def check(self, request: Request, who: str) -> None:
         """RequestRefused 401 unless the request bears the token of `who`."""
         given = _digest(request.headers.get("authorization", ""))
-        if not hmac.compare_digest(given, self._digests[who]):
+        if not hmac.compare_digest(given, self._digests.get(who, b"")):
             rule = f"Bearer and the {who}'s token"
             challenge = (("www-authenticate", "Bearer"),)
             raise RequestRefused(problem(401, "Not authenticated", "Authorization", rule, headers=challenge))
@@ -48,7 +52,7 @@ class Tokens:
 
 def routes(core: CoreRole, tokens: Tokens, health_token: str = "") -> list[Route]:
     """Every route of the core; health may ask for signals where it has a token."""
-    gateway, staff = _Gateway(core), _Operator(core)
+    gateway, staff, vantage = _Gateway(core), _Operator(core), _Vantage(core)
 
     def route(who: str, method: str, path: str, handler: Handler) -> Route:
         signals = None if path == SESSION else core.signals
@@ -74,6 +78,7 @@ def routes(core: CoreRole, tokens: Tokens, health_token: str = "") -> list[Route
         route("operator", "GET", "/accounts/{account}", staff.account),
         route("operator", "GET", "/accounts/{account}/entries", staff.entries),
         route("operator", "POST", "/entries", staff.post),
+        route("vantage", "GET", "/test-wallets/{msisdn}", vantage.wallet),
     ]
 
 
@@ -251,6 +256,20 @@ class _Operator:
     def _served(self, currency: str) -> None:
         served = self._core.currency
         require(currency == served, "currency", f"{served}, the currency served here")
+
+
+class _Vantage:
+    """What synthetic tests ask: wallets of their own, and no others."""
+
+    def __init__(self, core: CoreRole) -> None:
+        self._core = core
+
+    async def wallet(self, request: Request) -> Response:
+        msisdn = request.params["msisdn"]
+        rows = await self._core.customers.wallet(msisdn) if self._core.signals.is_test(msisdn) else []
+        if not rows:
+            return problem(404, "No such test wallet", "msisdn")
+        return as_json(forms.wallet_view(rows[0]))
 
 
 def _digest(text: str) -> bytes:

@@ -82,6 +82,7 @@ async def serve(configured: BankSettings) -> None:
         sender,
         statements,
         asks_first=configured.style == "asks_first",
+        test_wallets=frozenset(configured.test_wallets),
         per_message=configured.transfers_per_message,
         gather_s=configured.gather_ms / 1000,
     )

@@ -97,13 +97,16 @@ class Desk:
         asks_first: bool,
         per_message: int,
         gather_s: float,
+        test_wallets: frozenset[str] = frozenset(),
     ) -> None:
+        """Orders to `test_wallets` are debited unasked: held back, no test could see that a corridor works again."""
         self._bank = bank
         self._books = books
         self._gateway = gateway
         self._sender = sender
         self._statements = statements
         self._asks_first = asks_first
+        self._test_wallets = test_wallets
         self._per_message = per_message
         self._gather_s = gather_s
         self._gathered: asyncio.Queue[tuple[Order, asyncio.Future[Debit]]] = asyncio.Queue(GATHERED_MAX)
@@ -119,7 +122,7 @@ class Desk:
     async def pay(self, order: Order) -> Outcome:
         """Debit, or say why not. BooksBusy: nothing was written. BooksUnanswered: ask again by the same id."""
         advice = None
-        if self._asks_first:
+        if self._asks_first and order.creditor_msisdn not in self._test_wallets:
             known = bookings.known_request(self._books.reader, order)
             if known is not None:
                 return Outcome(known)

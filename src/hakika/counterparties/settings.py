@@ -34,6 +34,7 @@ class BankSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     style: Literal["asks_first", "sends_throughout"]
     control_token_file: Path
     health_public_key_file: Path | None = None  # whose statements about our corridor count
+    test_wallets: tuple[str, ...] = ()  # synthetic tests pay to these: debited whatever the corridor says
     scale: float = 1.0  # divides policies: when to poll, when to write to customers
     customers: int = 100
     seed: int = 1

@@ -10,6 +10,7 @@ from typing import Literal
 
 from hakika.simulator.folder import StateFolder, Value
 from hakika.simulator.plan import Plan
+from hakika.simulator.vantages import vantage_tables
 
 HEALTH: Literal["health"] = "health"
 SOURCES = ("core", "gateway")
@@ -41,7 +42,7 @@ def write_health_settings(folder: StateFolder, plan: Plan, urls: Mapping[str, st
             for source in SOURCES
         ],
         "component": components(plan),
-        "vantage": [],  # synthetic tests are made by processes of their own; each of them is named here
+        "vantage": vantage_tables(folder),
     }
     return folder.write_settings(HEALTH, values, tables)
 

@@ -4,6 +4,7 @@ Read with the readers' accounts, in plain queries of its own. These are the fact
 run are held against; nothing here decides anything.
 """
 
+import json
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from hakika.simulator.plan import synthetic_wallets
 from hakika.store.lane import Lane
 
 READ_S = 60.0
+TESTS = [wallet.msisdn for wallet in synthetic_wallets()]  # transfers to these are no customer's and not told here
 
 
 class AttemptRow(NamedTuple):
@@ -84,7 +87,7 @@ SELECT replace(t.uetr::text, '-', ''), t.bank, t.status, t.status_ms, t.reason, 
        t.creditor_msisdn, coalesce(t.creditor_name, ''), coalesce(t.debtor_name, ''), t.received_ms, t.deadline_ms,
        r.decided_ms, r.acknowledged_ms
 FROM transfer t LEFT JOIN payment_return r ON r.transfer = t.id
-WHERE t.status <> 'REJECTED' ORDER BY t.received_ms
+WHERE t.status <> 'REJECTED' AND t.creditor_msisdn <> ALL(%s) ORDER BY t.received_ms
 """
 _ATTEMPTS = """
 SELECT replace(t.uetr::text, '-', ''), replace(a.id::text, '-', ''), a.recorded_ms, a.closed_ms, a.outcome
@@ -95,19 +98,21 @@ SELECT replace(id::text, '-', '') FROM entry WHERE member = 0 AND kind = 'posted
 """
 _BOOKED = """
 SELECT uetr, request_id, customer, state, debited_ms, accepted_ms, deadline_ms, final_ms, reason FROM transfer
+WHERE creditor_msisdn NOT IN (SELECT value FROM json_each(?))
 """
 _COUNTS = """
 SELECT count(*) FILTER (WHERE status <> 'REJECTED'), count(*) FILTER (WHERE status = 'COMPLETED'),
        count(*) FILTER (WHERE status = 'RETURNED'), count(*) FILTER (WHERE status = 'RECEIVED'),
        count(*) FILTER (WHERE status = 'IN_FLIGHT'),
-       (SELECT count(*) FROM payment_return WHERE acknowledged_ms IS NULL)
-FROM transfer
+       (SELECT count(*) FROM payment_return r JOIN transfer o ON o.id = r.transfer
+        WHERE r.acknowledged_ms IS NULL AND o.creditor_msisdn <> ALL(%(tests)s))
+FROM transfer WHERE creditor_msisdn <> ALL(%(tests)s)
 """
 
 
 _DOUBTFUL = """
 SELECT t.uetr::text, t.bank FROM attempt a JOIN transfer t ON t.id = a.transfer
-WHERE a.outcome IS NULL AND a.recorded_ms < %s ORDER BY a.recorded_ms LIMIT %s
+WHERE a.outcome IS NULL AND a.recorded_ms < %s AND t.creditor_msisdn <> ALL(%s) ORDER BY a.recorded_ms LIMIT %s
 """
 
 
@@ -126,7 +131,7 @@ async def lives(gateway_url: str) -> dict[str, Life]:
     """Every transfer in custody by UETR (32 hex digits). Raises store.lane.StoreFault."""
 
     async def read(conn: psycopg.AsyncConnection[Any]) -> tuple[list[Any], list[Any]]:
-        transfers = await (await conn.execute(_TRANSFERS)).fetchall()
+        transfers = await (await conn.execute(_TRANSFERS, (TESTS,))).fetchall()
         return transfers, await (await conn.execute(_ATTEMPTS)).fetchall()
 
     transfers, attempts = await _run(gateway_url, read)
@@ -154,7 +159,7 @@ async def counts(lane: Lane, deadline_s: float) -> Counts:
     """Where transfers stand now. Raises store.lane.StoreFault."""
 
     async def read(conn: psycopg.AsyncConnection[Any]) -> Counts:
-        row = await (await conn.execute(_COUNTS)).fetchone()
+        row = await (await conn.execute(_COUNTS, {"tests": TESTS})).fetchone()
         return Counts(*(row or (0, 0, 0, 0, 0, 0)))
 
     return await lane.run(read, deadline_s=deadline_s)
@@ -164,7 +169,7 @@ async def doubtful(lane: Lane, before_ms: int, limit: int, deadline_s: float) ->
     """UETR (as banks write it) and bank of transfers sent before an instant and still without an answer."""
 
     async def read(conn: psycopg.AsyncConnection[Any]) -> list[tuple[str, str]]:
-        return list(await (await conn.execute(_DOUBTFUL, (before_ms, limit))).fetchall())
+        return list(await (await conn.execute(_DOUBTFUL, (before_ms, TESTS, limit))).fetchall())
 
     return await lane.run(read, deadline_s=deadline_s)
 
@@ -173,7 +178,7 @@ def booked(bank: str, file: Path) -> dict[str, Booked]:
     """Every transfer in a bank's books by UETR (32 hex digits), read without touching them."""
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
     try:
-        rows = connection.execute(_BOOKED).fetchall()
+        rows = connection.execute(_BOOKED, (json.dumps(TESTS),)).fetchall()
     finally:
         connection.close()
     found = {}

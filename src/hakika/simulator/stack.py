@@ -24,6 +24,7 @@ from hakika.simulator.folder import StateFolder, Value
 from hakika.simulator.health_role import HEALTH, TOKENS, page_folder, write_health_settings
 from hakika.simulator.links import GATEWAY_CORE, Links, link_specs
 from hakika.simulator.plan import CURRENCY, BankPlan, Plan, synthetic_wallets
+from hakika.simulator.vantages import CORE_SETTINGS, PROBE_TOKEN, VANTAGES, test_customer, write_vantage_settings
 from hakika.store import core as core_store
 from hakika.store import gateway as gateway_store
 from hakika.store import health as health_store
@@ -90,7 +91,7 @@ class Stack:
     def __init__(self, folder: StateFolder, plan: Plan) -> None:
         self.folder = folder
         self.plan = plan
-        self.links = Links(link_specs(plan.bank_ids), seed=plan.seed)
+        self.links = Links(link_specs(plan.bank_ids, plan.database_links), seed=plan.seed)
         self.children: dict[str, Child] = {}
         self.databases: dict[str, Servers] = {}
         self.ports: dict[str, int] = {}
@@ -139,6 +140,7 @@ class Stack:
         while True:
             try:
                 await self._start_role(HEALTH)
+                await self._start_vantages()
             except (StackFault, EmbeddedFault, StoreFault, MigrationRefused, OSError) as fault:
                 log.error("health does not start, again in %g s: %s", HEALTH_PAUSE_S, fault)
                 await self._clear_health()
@@ -147,6 +149,20 @@ class Stack:
             self.folder.remember("ready.json", self.ready())
             self.health_answers.set()
             return
+
+    async def _start_vantages(self) -> None:
+        """Processes that try every way in; nobody waits for what they see."""
+        if not self.plan.probes:
+            return
+        urls = {name: self.url(name) for name in (*PACKAGES, *self.plan.bank_ids)}
+        for name, settings in write_vantage_settings(self.folder, self.plan, urls).items():
+            if name not in self.children:
+                await self._child(name, settings, role="probe").start()
+        self._step("vantages try the ways in")
+
+    async def end_tests(self) -> None:
+        """Stop the vantages for good, so that a platform can come to rest."""
+        await asyncio.gather(*(self.children.pop(name).stop() for name in VANTAGES if name in self.children))
 
     async def _clear_health(self) -> None:
         child, watcher = self.children.pop(HEALTH, None), self._watchers.pop(HEALTH, None)
@@ -172,7 +188,7 @@ class Stack:
             self._health.cancel()
             await asyncio.gather(self._health, return_exceptions=True)
         self.folder.ready_file.unlink(missing_ok=True)
-        for names in ((HEALTH, *self.plan.bank_ids), ("gateway",), ("core",)):
+        for names in ((*VANTAGES, HEALTH, *self.plan.bank_ids), ("gateway",), ("core",)):
             await asyncio.gather(*(self.children[name].stop() for name in names if name in self.children))
         await self.links.close()
         for task in self._watchers.values():
@@ -202,13 +218,22 @@ class Stack:
         await migrate(access.owner_url, Path(PACKAGES[role].__path__[0]) / "migrations")
         self.databases[role] = Servers(server, access)
         for user, url in (
-            ("app", access.app_url),
+            ("app", await self._through_link(role, access.app_url)),
             ("reader", access.reader_url),
             ("owner", access.owner_url),
         ):
             self.folder.secret(f"{role}.{user}.url", url)
         self._step(f"{role}'s database is migrated")
         self._watchers[role] = asyncio.create_task(server.supervise(), name=f"watch {role} postgres")
+
+    async def _through_link(self, role: str, url: str) -> str:
+        """Where the role reaches its database: through a link where the plan wants one; nobody else does."""
+        name = f"{role}-postgres"
+        if name not in self.plan.database_links:
+            return url
+        port = self._servers[role].port
+        await self.links.open_database(name, port, self.ports[name])
+        return url.replace(f":{port}/", f":{self.ports[name]}/")
 
     async def _start_bank(self, bank: BankPlan) -> None:
         child = self._child(bank.id, self._bank_settings(bank), role="bank")
@@ -346,7 +371,13 @@ class Stack:
     def _write_keys(self) -> None:
         for name in ("gateway", *self.plan.bank_ids):
             self.folder.key_pair(name)
-        for name in ("gateway-core", "operator", *TOKENS, *(f"{bank}-control" for bank in self.plan.bank_ids)):
+        for name in (
+            "gateway-core",
+            "operator",
+            PROBE_TOKEN,
+            *TOKENS,
+            *(f"{bank}-control" for bank in self.plan.bank_ids),
+        ):
             self.folder.token(name)
 
     def _role_settings(self, role: Role) -> Path:
@@ -368,6 +399,7 @@ class Stack:
             "operator_token_file": str(self.folder.keys / "operator.token"),
             "health_token_file": str(self.folder.keys / "health-core.token"),
             "test_wallets": [wallet.msisdn for wallet in synthetic_wallets()],
+            CORE_SETTINGS: str(self.folder.token(PROBE_TOKEN)),
             "currency": CURRENCY,
         }
         return self.folder.write_settings("core", values, {})
@@ -385,6 +417,7 @@ class Stack:
             "scale": self.plan.scale,
             "health_token_file": str(self.folder.keys / "health-gateway.token"),
             "test_wallets": [wallet.msisdn for wallet in synthetic_wallets()],
+            "report_url": f"{self.url(HEALTH)}/report",
         }
         tables: list[dict[str, Value]] = [
             {
@@ -414,7 +447,8 @@ class Stack:
             "style": bank.style,
             "control_token_file": str(self.folder.keys / f"{bank.id}-control.token"),
             "scale": self.plan.scale,
-            "customers": bank.customers,
+            "customers": test_customer(bank),
+            "test_wallets": [wallet.msisdn for wallet in synthetic_wallets()],
             "seed": self.plan.seed,
             "currency": CURRENCY,
             "public_url": self.url("gateway"),

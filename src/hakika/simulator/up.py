@@ -39,7 +39,7 @@ FAULTS = (
 WALLETS_SHOWN = 3
 
 
-def run(state: Path, *, fresh: bool, scale: float, ready_file: Path | None) -> int:
+def run(state: Path, *, fresh: bool, scale: float, ready_file: Path | None, probes: bool = True) -> int:
     """Exit status: 0 after a clean stop or an attachment, 1 where it does not start."""
     folder = StateFolder(state)
     status = 1
@@ -49,7 +49,8 @@ def run(state: Path, *, fresh: bool, scale: float, ready_file: Path | None) -> i
                 raise FolderRefused(f"{state} is in use by a running platform; stop it before --fresh")
             status = asyncio.run(_attach(folder, ready_file))
         else:
-            status = asyncio.run(_run(folder, Plan(DEMO_BANKS, scale=scale), fresh=fresh, ready_file=ready_file))
+            plan = Plan(DEMO_BANKS, scale=scale, probes=probes)
+            status = asyncio.run(_run(folder, plan, fresh=fresh, ready_file=ready_file))
     except* FAULTS as group:
         for line in messages(group):
             print(f"hakika up: {line}", file=sys.stderr)

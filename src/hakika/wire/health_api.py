@@ -12,6 +12,7 @@ import msgspec
 SIGNAL_WIDTH_MS = 5_000
 SIGNALS_KEPT = 720  # an hour
 PROBES_A_MESSAGE = 50
+DESK_REPORTS_A_MESSAGE = 1_000
 DETAIL_MAX = 80
 
 
@@ -69,7 +70,28 @@ class DeskReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     component: str
     customer: str  # any stable word for the customer; hashed on arrival, never kept
-    at_ms: int | None = None
+    at_ms: int | None = None  # when the customer said so; what is older than an hour does not count
+
+
+class DeskReports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /desk-reports`: a batch of one bank's desk."""
+
+    reports: list[DeskReport]
+
+
+class ProbesTaken(msgspec.Struct, frozen=True):
+    """Answer to `POST /probes`: results that were new, and results that do not count (old, known, malformed)."""
+
+    stored: int
+    refused: int
+
+
+class DeskTaken(msgspec.Struct, frozen=True):
+    """Answer to `POST /desk-reports`: customers counted, counted already in this hour, and not taken."""
+
+    stored: int
+    again: int
+    refused: int
 
 
 Service = Literal["available", "degraded", "unavailable"]

@@ -117,6 +117,27 @@ class Notes(_Words, frozen=True):
     help: str
     languages: str
     time_with_day: str
+    report: str
+
+
+class Report(_Words, frozen=True):
+    """The form in which people say that something does not work, and what they are told then."""
+
+    title: str
+    why: str
+    which: str
+    unsure: str
+    corridor: str
+    send: str
+    status: str
+    counted_word: str
+    counted: str
+    busy_word: str
+    busy: str
+    later_word: str
+    later: str
+    unknown_word: str
+    unknown: str
 
 
 class Catalogue(_Words, frozen=True):
@@ -129,6 +150,7 @@ class Catalogue(_Words, frozen=True):
     facts: Facts
     notes: Notes
     pages: dict[Page, Sentence]
+    report: Report
 
 
 @cache

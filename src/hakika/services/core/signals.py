@@ -25,6 +25,10 @@ class CoreSignals:
         self._test_wallets = frozenset(test_wallets)
         self._test_bytes = tuple(wallet.encode() for wallet in sorted(self._test_wallets))
 
+    def is_test(self, msisdn: str) -> bool:
+        """The wallet belongs to synthetic tests."""
+        return msisdn in self._test_wallets
+
     def credited(self, credits: Sequence[Credit], answers: Sequence[Answer]) -> None:
         """Each credit with its stored answer."""
         self.counts.now_ms()

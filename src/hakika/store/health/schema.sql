@@ -83,6 +83,16 @@ COMMENT ON TABLE report IS 'Customers'' reports: one a person, service and hour.
 COMMENT ON COLUMN report.person IS 'Keyed hash of who reported (address, account at a desk, author of a post); the key is not in this database.';
 CREATE INDEX report_time ON report (at_ms);
 
+CREATE TABLE report_origin (
+    origin    bytea NOT NULL CHECK (octet_length(origin) = 32),
+    component text NOT NULL,
+    hour_ms   bigint NOT NULL CHECK (hour_ms % 3600000 = 0),
+    persons   integer NOT NULL CHECK (persons BETWEEN 1 AND 1000),
+    PRIMARY KEY (origin, component, hour_ms)
+);
+COMMENT ON TABLE report_origin IS 'How many persons of one network, desk or feed were counted about a service in an hour: bounded, so that whoever has many addresses does not count for many. Thrown away after a day.';
+COMMENT ON COLUMN report_origin.origin IS 'Keyed hash of the network, desk or feed.';
+
 CREATE TABLE refused_input (
     kind  text NOT NULL,
     hour_ms bigint NOT NULL,
@@ -272,6 +282,7 @@ GRANT INSERT ON signal_interval, silence, probe_result, report, refused_input, d
     incident_event, maintenance, publication TO hakika_health_app;
 GRANT DELETE ON signal_interval, silence, probe_result, report, refused_input TO hakika_health_app;
 GRANT UPDATE (count) ON refused_input TO hakika_health_app;
+GRANT INSERT, DELETE, UPDATE (persons) ON report_origin TO hakika_health_app;
 GRANT UPDATE (state, upto_ms) ON detector_state TO hakika_health_app;
 GRANT INSERT, UPDATE (worst, measured, good, down) ON component_day TO hakika_health_app;
 REVOKE EXECUTE ON FUNCTION incident_event_guard(), keep_open_cause() FROM PUBLIC;
