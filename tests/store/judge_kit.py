@@ -74,6 +74,7 @@ class Platform:
     reports: Mapping[int, tuple[str, int]] = field(default_factory=dict)  # second: component, persons
     scale: float = 1.0
     crash_point: CrashPoint = no_crash
+    t0_ms: int = T0_MS
     second: int = 0
     numbers: int = 0
     held: dict[str, int] = field(default_factory=dict)
@@ -110,7 +111,7 @@ class Platform:
     @property
     def now_ms(self) -> int:
         """The instant at which the last evidence has just arrived."""
-        return T0_MS + 1000 * self.second + 600
+        return self.t0_ms + 1000 * self.second + 600
 
     def write_slot(self) -> None:
         """Five seconds of evidence."""
@@ -124,14 +125,14 @@ class Platform:
                 if source not in silent:
                     self._signal(series, source, at_s, chance, fault)
             for source in silent:
-                self.app.execute("INSERT INTO silence VALUES (%s, %s)", (source, T0_MS + 1000 * at_s + 4_000))
+                self.app.execute("INSERT INTO silence VALUES (%s, %s)", (source, self.t0_ms + 1000 * at_s + 4_000))
             if self.probes:
                 self._probe(at_s, fault)
             if at_s in self.reports:
                 component, persons = self.reports[at_s]
                 for person in range(persons):
                     digest = (b"%d-%d" % (at_s, person)).rjust(32, b"p")
-                    self.app.execute(ADD_REPORT, (self._id(), T0_MS + 1000 * at_s, component, digest, 12))
+                    self.app.execute(ADD_REPORT, (self._id(), self.t0_ms + 1000 * at_s, component, digest, 12))
 
     def _signal(self, series: str, source: str, at_s: int, chance: Any, fault: Fault | None) -> None:
         ended = self.per_slot * (2 if series == "product:bank-to-wallet" else 1)
@@ -146,7 +147,7 @@ class Platform:
         values = (
             series,
             source,
-            T0_MS + 1000 * at_s,
+            self.t0_ms + 1000 * at_s,
             ended,
             ended,
             Jsonb(share),
@@ -163,7 +164,7 @@ class Platform:
                 continue
             for series in CORRIDORS:
                 ok = not (fault is not None and series in fault.components and fault.probes_fail)
-                at_ms = T0_MS + 1000 * at_s + 100
+                at_ms = self.t0_ms + 1000 * at_s + 100
                 self.app.execute(ADD_PROBE, (self._id(), vantage, series, at_ms, at_ms + 400, ok))
 
     def _id(self) -> UUID:

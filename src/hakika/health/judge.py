@@ -1,4 +1,4 @@
-"""The judge: every five seconds it reads new evidence, asks the detectors, and writes what follows in one commit.
+"""The judge: as evidence arrives, at least every five seconds, it asks the detectors and writes what follows.
 
 A tick is one transaction: the claim to it, where the detectors stand, what is held to be true where that changed, and
 the events of incidents that follow. So what was judged and what was said about it are never apart. A tick whose
@@ -12,6 +12,7 @@ The detectors themselves are behind `Watch`; which events are due is decided in 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -35,6 +36,7 @@ from hakika.store.lane import Lanes, StoreFault
 log = logging.getLogger(__name__)
 
 TICK_S = 5.0  # machine timer
+TICK_LEAST_S = 1.0  # between two ticks, however much arrives
 READ_S = 5.0
 COMMIT_S = 5.0
 SETTLE_PAUSE_S = 0.5
@@ -101,16 +103,19 @@ class Judge:
         zone: str,
         scale: float = 1.0,
         crash_point: CrashPoint = no_crash,
+        fresh: asyncio.Event | None = None,
         on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         """`wake_up` makes the detectors from where they stood; `scale` divides policies, never machine timers.
 
+        `fresh` is set by whoever stores evidence, so that it is judged at once.
         Days of history are kept for `components`, and end at midnight in `zone`.
         """
         self._lanes = lanes
         self._wake_up = wake_up
         self._policy = Policy.scaled(scale)
         self._crash = crash_point
+        self._fresh = fresh if fresh is not None else asyncio.Event()
         self._on_commit = on_commit
         self._holder = clock.new_id()
         self._components = tuple(components)
@@ -129,8 +134,9 @@ class Judge:
         return []
 
     async def _run(self) -> None:
-        next_s = clock.monotonic_s()
         while True:
+            began_s = clock.monotonic_s()
+            self._fresh.clear()
             try:
                 await self.tick(clock.now_ms())
             except StoreFault as fault:
@@ -139,8 +145,10 @@ class Judge:
                 # A bug, or rows that somebody else wrote: this tick is dropped, and all is read again.
                 log.exception("a tick was refused")
                 self._watch = None
-            next_s = max(next_s + TICK_S, clock.monotonic_s())
-            await asyncio.sleep(next_s - clock.monotonic_s())
+            await asyncio.sleep(max(0.0, began_s + TICK_LEAST_S - clock.monotonic_s()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, began_s + TICK_S - clock.monotonic_s())):
+                    await self._fresh.wait()
 
     async def tick(self, now_ms: int) -> tuple[Act, ...] | None:
         """Judge as of `now_ms`: the events that were written, None where another judge was first.
