@@ -129,7 +129,8 @@ def test_what_was_seen_while_health_was_dead_is_told_later(platform: Platform) -
 
 
 def pid_of_health(platform: Platform) -> int | None:
-    return asyncio.run(ask(platform.folder / "up", {"do": "links"}))["pids"].get("health")
+    found: int | None = asyncio.run(ask(platform.folder / "up", {"do": "links"}))["pids"].get("health")
+    return found
 
 
 def _lives(url: str) -> bool:

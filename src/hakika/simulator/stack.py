@@ -387,7 +387,7 @@ class Stack:
             case "gateway":
                 return self._gateway_settings()
             case "health":
-                urls = {name: self.url(name) for name in PACKAGES}
+                urls = {name: self.url(name) for name in (*PACKAGES, *self.plan.bank_ids)}
                 return write_health_settings(self.folder, self.plan, urls)
 
     def _core_settings(self) -> Path:
@@ -452,5 +452,6 @@ class Stack:
             "seed": self.plan.seed,
             "currency": CURRENCY,
             "public_url": self.url("gateway"),
+            "health_public_key_file": str(self.folder.key_pair(HEALTH)[1]),
         }
         return self.folder.write_settings(bank.id, values, {})
