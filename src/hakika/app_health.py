@@ -12,6 +12,10 @@ from hakika.channels.health_evidence import EvidenceChannel
 from hakika.channels.web.forwarded import client_of
 from hakika.channels.web.report_page import Choice, ReportPage
 from hakika.health.collector import Collector
+from hakika.health.feeds.connector import FeedConnector
+from hakika.health.feeds.poller import FeedPoller
+from hakika.health.sorting import Vocabulary
+from hakika.outbound.feeds import FeedClient
 from hakika.outbound.signals import SignalsClient
 from hakika.services.health.evidence import Evidence
 from hakika.settings import HealthSettings, secret
@@ -40,7 +44,12 @@ class HealthRole:
         self.collector = Collector(self._lanes, sources)
         components = [one.series for one in settings.component]
         self.evidence = Evidence(self._lanes, person_key=secret(settings.person_key_file), components=components)
-        self._parts: list[Part] = [self.collector, evidence_channel(settings, self.evidence)]
+        self._feeds = [FeedConnector(one.name, FeedClient(one.url)) for one in settings.feed]
+        self._parts: list[Part] = [
+            self.collector,
+            evidence_channel(settings, self.evidence),
+            FeedPoller(self.evidence, self._feeds, vocabulary(settings)),
+        ]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """Every endless loop of this role."""
@@ -54,6 +63,8 @@ class HealthRole:
     async def stop(self) -> None:
         """Close every connection."""
         await self.collector.close()
+        for feed in self._feeds:
+            await feed.close()
         await self._lanes.close()
 
     async def _readyz(self, request: Request) -> Response:
@@ -77,6 +88,16 @@ def evidence_channel(settings: HealthSettings, evidence: Evidence) -> EvidenceCh
         unsure=next((one.series for one in settings.component if one.kind == "product"), ""),
         client=client_of(settings.proxies),
     )
+
+
+def vocabulary(settings: HealthSettings) -> Vocabulary:
+    """The names by which people speak of us and of what we have."""
+    words = {
+        one.series: tuple(word for word in (one.public_name, *one.words) if word)
+        for one in settings.component
+        if one.kind != "role"
+    }
+    return Vocabulary((settings.operator,), words)
 
 
 async def _live(request: Request) -> Response:
