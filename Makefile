@@ -8,8 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 SCENARIO ?= outages/2023-07-27.toml
+ONLY ?=
+QUICK ?=
 
-.PHONY: help setup setup-dev apt check format demo test plants up screens requirements clean
+.PHONY: help setup setup-dev apt check format demo scenarios test plants up screens requirements clean
 
 help: ## Show what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +33,9 @@ apt: ## Install the Debian packages that the tests use (as root; otherwise names
 
 demo: setup ## Send money through the outage of 27 July 2023 and show that none was lost (about 5 minutes)
 	@$(BIN)/hakika replay $(SCENARIO)
+
+scenarios: setup ## Replay the other outages, 11 to 16 minutes each, and compare (ONLY="2018-12-08"; QUICK=1: 2 minutes each)
+	@$(BIN)/python tools/scenarios.py $(if $(QUICK),--quick) $(ONLY)
 
 up: setup ## Start the platform and two banks on this machine until Ctrl-C
 	@$(BIN)/hakika up

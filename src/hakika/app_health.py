@@ -39,7 +39,7 @@ class HealthRole:
     """Everything that health runs."""
 
     def __init__(self, settings: HealthSettings) -> None:
-        self._lanes = Lanes(secret(settings.database_url_file), size=4, name="health")
+        self._lanes = Lanes(secret(settings.database_url_file), size=6, name="health")
         sources = [(one.name, SignalsClient(one.url, secret(one.token_file))) for one in settings.source]
         self.collector = Collector(self._lanes, sources)
         components = [one.series for one in settings.component]

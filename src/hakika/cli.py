@@ -27,6 +27,8 @@ incarnation = App(
     name="incarnation", help="Lives of a role's database: a restore or a lossy failover begins the next one."
 )
 app.command(incarnation)
+health = App(name="health", help="Know first: detect, evaluate.", help_format="markdown")
+app.command(health)
 
 State = Annotated[Path, Parameter(help="Folder of the platform's data.")]
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
@@ -99,8 +101,11 @@ def break_link(
     link: Annotated[str, Parameter(help="A link's name; `hakika links` lists them.")],
     *,
     how: Annotated[
-        Literal["blackhole", "deaf", "refuse"],
-        Parameter(help="blackhole: reads all, answers nothing. deaf: answers are lost. refuse: no connection."),
+        Literal["blackhole", "deaf", "refuse", "busy"],
+        Parameter(
+            help="blackhole: reads all, answers nothing. deaf: answers are lost. refuse: no connection. "
+            "busy: answers 503 at once."
+        ),
     ] = "blackhole",
     state: State = UP_STATE,
 ) -> int:
@@ -157,7 +162,9 @@ def replay(
     *,
     seed: Annotated[int | None, Parameter(help="Instead of the scenario's own.")] = None,
     state: Annotated[Path | None, Parameter(help="Folder for data and reports [var/replay/<scenario>].")] = None,
-    quick: Annotated[bool, Parameter(negative=(), help="A tenth of the demand, for a look.")] = False,
+    quick: Annotated[
+        bool, Parameter(negative=(), help="The same story faster, or with a tenth of the demand: for a look.")
+    ] = False,
     report: Annotated[Path | None, Parameter(help="Also write report.json here.")] = None,
     json: AsJson = False,
 ) -> int:
@@ -256,6 +263,36 @@ def raise_incarnation(
     if role == "gateway":
         print(f"{marked} transfers without an end are burnt under all their ids before they end")
     return 0
+
+
+@health.command
+def evaluate(
+    file: Annotated[Path, Parameter(help="A CSV: time, status, count; or a time and a value.")],
+    *,
+    failure: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="Statuses that are technical failures."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="Columns that tell several series apart."),
+    ] = None,
+    fit_until: Annotated[str | None, Parameter(help="Where quiet data ends (ISO or unix time) [half].")] = None,
+    time: Annotated[str | None, Parameter(help="The column of times, where its name does not say so.")] = None,
+    value: Annotated[str | None, Parameter(help="The column of values, where its name does not say so.")] = None,
+) -> int:
+    """Run the detector over a file of measurements; each alarm is a line of JSON.
+
+    Exit status 0 where the file was judged, whatever was found; 1 where it cannot be read, with the row and the
+    rule; 2 where the command line was not understood.
+
+    Example: `hakika health evaluate acquirer.csv --failure failed reversed --fit-until 2026-03-01T00:00:00Z`
+    """
+    from hakika.health import evaluate as evaluation
+    from hakika.health.series_file import Columns
+
+    columns = Columns(time, value, tuple(group or ()), tuple(failure or ()))
+    return evaluation.run(file, columns, fit_until)
 
 
 def _ask(state: Path, request: dict[str, str]) -> dict[str, Any] | None:

@@ -161,6 +161,13 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     url: str
 
 
+class ToldSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bank that is told about its corridor: where it takes statements."""
+
+    id: str
+    statements_url: str
+
+
 class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Health: signals, judgement, incidents, the status page. Detectors' times are machine timers, never scaled."""
 
@@ -178,13 +185,18 @@ class HealthSettings(RoleSettings, frozen=True, kw_only=True, forbid_unknown_fie
     component: list[ComponentSettings] = msgspec.field(default_factory=list)
     desk: list[DeskSettings] = msgspec.field(default_factory=list)
     feed: list[FeedSettings] = msgspec.field(default_factory=list)
+    bank: list[ToldSettings] = msgspec.field(default_factory=list)
+    signing_key_file: str = ""  # Ed25519 key of the statements to banks; needed where a bank is told
 
     def problems(self) -> list[str]:
         """Rules that types cannot say."""
         found = super().problems()
         if not self.scale >= 1:
             found.append("scale: must be 1 or more; it divides policies")
+        if self.bank and not self.signing_key_file:
+            found.append("signing_key_file: is required where a bank is told")
         for name, values in (
+            ("bank", [one.id for one in self.bank]),
             ("source", [one.name for one in self.source]),
             ("vantage", [one.name for one in self.vantage]),
             ("component", [one.series for one in self.component]),

@@ -84,6 +84,27 @@ async def test_sigterm_ends_it_in_order_even_with_a_silent_callback(
     assert await bank.stop() == 0
 
 
+@pytest.mark.process
+async def test_a_storm_of_inquiries_minds_no_leash_and_moves_no_money(
+    gateway: ScriptedGateway, start_bank: StartBank
+) -> None:
+    bank = await start_bank(style="sends_throughout")
+    uetrs = [UUID((await bank.pay(f"r{number}"))["uetr"]) for number in range(3)]
+    await all_accepted(bank, 3)
+    leashed = [gateway.signed(429, b"", retry_after="60") for _ in range(2000)]
+    gateway.inquiry_answers += leashed
+    await bank.command(polls_times=50)
+    await until(lambda: len(gateway.inquiries) >= 60, "a storm")  # mannerly: one after 90 s, and then rest for 60
+    assert {inquiry.uetr for inquiry in gateway.inquiries} == set(uetrs)
+    assert set(bank.books().states().values()) == {"accepted"}
+    assert await bank.push(gateway.completion(uetrs[0])) == 204
+    await bank.command()
+    before = len(gateway.inquiries)
+    await until(lambda: bank.books().balance("position_mirror") > 0, "money moves in a storm")
+    assert len(gateway.inquiries) - before <= 12 + 3  # what was under way, and no more
+    gateway.inquiry_answers.clear()
+
+
 def test_the_same_seed_draws_the_same() -> None:
     def drawn() -> list[bool]:
         faults = Faults(7)
@@ -112,6 +133,8 @@ def test_a_count_is_used_up_and_a_new_set_replaces_the_old() -> None:
         FaultSet(late_answers_ms=Chance(probability=0.5)),
         FaultSet(send_twice=Chance(count=-1)),
         FaultSet(unreachable_s=-1),
+        FaultSet(polls_times=0.5),
+        FaultSet(polls_times=1e6),
         FaultSet(crash_at=CrashAt("before_send", nth=0)),
         FaultSet(crash_at="somewhere"),
     ],

@@ -4,16 +4,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
+import msgspec
+
 from hakika import clock
 from hakika.domain.money import decimal_text
 from hakika.simulator.demand import Order
+from hakika.simulator.detection import Detection
 from hakika.simulator.driver import Told
 from hakika.simulator.faults import Mode
 from hakika.simulator.links import Change, Links, link_specs
 from hakika.simulator.lives import AttemptRow, Booked, Life
 from hakika.simulator.reckoning import Evidence, Reckoning, reckon
 from hakika.simulator.record import Mark, Record
-from hakika.simulator.scenario import Amounts, Bank, Demand, Event, Phase, Scenario
+from hakika.simulator.scenario import Amounts, Bank, Demand, Event, Expected, Phase, Scenario
 from hakika.simulator.tracking import HOLDERS, STATUSES, Checked, Sample, check, stage_at
 
 BEGAN_MS = 1_690_448_400_000
@@ -59,6 +62,9 @@ class Run:
         default_factory=lambda: {"core_sum_minor": 0, "bank_vs_gateway_minor": 0, "gateway_vs_core_minor": 0}
     )
     findings: list[str] = field(default_factory=list)
+    relapses: list[tuple[float, float]] = field(default_factory=list)
+    expected: list[Expected] = field(default_factory=list)
+    detection: Detection | None = None
 
     def evidence(self) -> Evidence:
         """What the judgement sees."""
@@ -95,9 +101,12 @@ class Run:
         marks += [Mark(ms(at), "kill", target, note, ms(at + back)) for at, target, note, back in kills]
         marks.append(Mark(ms(140), "mend", "all", "the link is mended, the backlog drains"))
         marks.sort(key=lambda mark: mark.at_ms)
+        judged = self.judged()
+        judged.figures |= {} if self.detection is None else self.detection.figures()
+        played = msgspec.structs.replace(scenario(), relapses=self.relapses, expected=self.expected)
         return Record(
-            scenario(), 7, BEGAN_MS, ms(190), marks, self.lives, self.booked, self.samples, self.judged(),
-            {"machine": "2 cores"},
+            played, 7, BEGAN_MS, ms(190), marks, self.lives, self.booked, self.samples, judged,
+            {"machine": "2 cores"}, self.detection,
         )  # fmt: skip
 
 
@@ -182,6 +191,18 @@ def ordinary() -> Run:
     for uetr, life in list(run.lives.items())[::7]:
         for look_s in (2.0, 40.0, 78.8):
             run.samples.append(page(uetr, life, life.received_ms + round(look_s * 1000)))
+    return run
+
+
+def watched(seen: Detection) -> Run:
+    """The ordinary run with a relapse, and health that watched it."""
+    run = ordinary()
+    run.relapses = [(150.0, 165.0)]
+    run.expected = [
+        Expected(20, 140, ["role:core"], may=["product:bank-to-wallet"]),
+        Expected(150, 165, ["role:core"], relapse=True),
+    ]
+    run.detection = seen
     return run
 
 

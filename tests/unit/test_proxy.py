@@ -17,6 +17,7 @@ class FarSide:
     """An HTTP server that keeps what it got, whole or in part, and echoes the body."""
 
     def __init__(self) -> None:
+        self.status = b"200 OK"
         self.bodies: list[bytes] = []
         self.parts: list[bytes] = []
         self.answer_after_s = 0.0
@@ -44,7 +45,7 @@ class FarSide:
                     body += part
                 self.bodies.append(body)
                 await asyncio.sleep(self.answer_after_s)
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (length, body))
+                writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (self.status, length, body))
                 await writer.drain()
         except asyncio.IncompleteReadError as error:
             if error.partial:
@@ -72,12 +73,16 @@ class Client:
         return self
 
     async def ask(self, body: bytes, path: str = "/x", within_s: float = 2.0) -> bytes:
+        return (await self.answer(body, path, within_s))[1]
+
+    async def answer(self, body: bytes, path: str = "/x", within_s: float = 2.0) -> tuple[int, bytes]:
+        """Status and body."""
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         self.writer.write(head + body)
         async with asyncio.timeout(within_s):
             answer = await self.reader.readuntil(b"\r\n\r\n")
             length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            return await self.reader.readexactly(length)
+            return int(answer.split(b" ", 2)[1]), await self.reader.readexactly(length)
 
     def close(self) -> None:
         self.writer.close()
@@ -169,6 +174,68 @@ async def test_refuse_resets_standing_connections_and_keeps_the_port(link: Proxy
     again = await Client(link.port).open()
     assert await again.ask(b"z") == b"z"
     again.close()
+
+
+async def test_a_busy_front_answers_503_at_once_and_nothing_gets_through(link: Proxy, far: FarSide) -> None:
+    client = await Client(link.port).open()
+    assert await client.answer(b"before") == (200, b"before")
+    await link.set_mode(Mode.BUSY)
+    for _ in range(3):  # on the same connection: a front that is busy does not hang up
+        status, _ = await client.answer(instructions(ID_A), "/internal/instructions", within_s=SOON_S)
+        assert status == 503
+    fresh = await Client(link.port).open()
+    assert (await fresh.answer(b"fresh"))[0] == 503
+    assert far.bodies == [b"before"]
+    assert set(link.swallowed) == {ID_A} and not link.crossed
+    assert link.counts["request.busy"] == 4 and link.counts["request.messages"] == 5
+    await link.set_mode(Mode.OPEN)
+    assert await client.answer(b"after") == (200, b"after")
+    for one in (client, fresh):
+        one.close()
+
+
+async def test_a_busy_front_lets_through_what_was_under_way(link: Proxy, far: FarSide) -> None:
+    far.answer_after_s = 0.2
+    client = await Client(link.port).open()
+    asked = asyncio.create_task(client.answer(b"x"))
+    await asyncio.sleep(0.1)
+    await link.set_mode(Mode.BUSY)
+    assert await asked == (200, b"x")
+    client.close()
+
+
+async def test_a_share_of_requests_is_refused_by_the_seed(link: Proxy, far: FarSide) -> None:
+    async def statuses(port: int) -> list[int]:
+        client = await Client(port).open()
+        found = [(await client.answer(b"%d" % number))[0] for number in range(60)]
+        client.close()
+        return found
+
+    link.set_noise(Noise(request=Chances(busy=0.5)))
+    first = await statuses(link.port)
+    assert 15 < first.count(503) < 45 and set(first) == {200, 503}
+    assert len(far.bodies) == first.count(200)
+    again = Proxy("gateway-core", link.upstream_port, seed=7)
+    await again.start()
+    again.set_noise(link.noise)
+    assert await statuses(again.port) == first
+    await again.stop()
+
+
+async def test_refusals_of_the_far_side_are_counted_by_status(link: Proxy, far: FarSide) -> None:
+    client = await Client(link.port).open()
+    await client.answer(b"fine")
+    far.status = b"429 Too Many Requests"
+    for _ in range(3):
+        assert (await client.answer(b"too often"))[0] == 429
+    assert link.counts["answer.429"] == 3 and "answer.200" not in link.counts
+    client.close()
+
+
+async def test_http_has_no_slow_mode(link: Proxy) -> None:
+    with pytest.raises(FaultsRefused, match="only a database's link"):
+        await link.set_mode(Mode.SLOW)
+    assert link.mode is Mode.OPEN
 
 
 async def test_a_dead_far_side_ends_the_client_s_connection(link: Proxy, far: FarSide) -> None:
@@ -325,6 +392,8 @@ def test_same_seed_same_faults() -> None:
         Noise(request=Chances(drop=1.5)),
         Noise(answer=Chances(delay=0.1, delay_ms=(9, 1))),
         Noise(answer=Chances(double=0.1)),
+        Noise(answer=Chances(busy=0.1)),
+        Noise(request=Chances(busy=-0.1)),
         Noise(request=Chances(bytes_per_s=-1)),
     ],
 )

@@ -12,7 +12,7 @@ from hakika.simulator.reckoning import IN_DOUBT_PER_CUT, UNANSWERED, Evidence, R
 KEYS = [
     "scenario", "seed", "scale", "offered", "debited_not_accepted", "accepted", "completed", "returned", "rejected",
     "refused_by_reason", "unfinished", "double_credited", "deadline_missed", "in_doubt_past_deadline",
-    "longest_wait_s", "longest_wait_scaled_s", "tracking_checked", "tracking_wrong", "books", "verdict",
+    "longest_wait_s", "longest_wait_scaled_s", "tracking_checked", "tracking_wrong", "leashed", "books", "verdict",
 ]  # fmt: skip
 
 

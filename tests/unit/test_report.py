@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
-from replay_runs import Run, add, ms, ordinary, page
+from replay_runs import Run, add, ms, ordinary, page, watched
 
 from hakika.simulator import pictures, report
+from hakika.simulator.detection import Detection, Seen
 from hakika.simulator.record import Record, duration, moments, wait_bars
 from hakika.simulator.story import stories, tell
 
@@ -80,6 +81,38 @@ def test_the_outage_is_shaded_and_each_kill_marked(record: Record) -> None:
     assert "outage, 13:00 to 19:00" in picture
     assert picture.count('class="kill"') == sum(1 for mark in record.marks if mark.kind == "kill")
     assert "held by Hakika" in picture
+
+
+SEEN = Seen(ms(32), ms(34), ms(149), 12.0, 14.0, ("role:core",), named_right=True, closed_right=True)
+MISSED = Seen(why=("no incident was opened",))
+
+
+def test_what_health_saw_is_on_the_picture_and_in_words() -> None:
+    record = watched(Detection((SEEN, MISSED), 1, ("opened about channel:tracking, which was well",))).record()
+    picture = pictures.in_flight(record, width=928, height=360, number=0)
+    assert picture.count('class="seen"') == 3
+    assert "seen 12 s, said 14 s" in picture and ">over<" in picture
+    seen = words_of(report.html(record, LINKS))
+    assert "What the watch saw" in seen
+    assert "role:core, 13:00 to 19:00 12.0 s 14.0 s role:core: right" in seen
+    assert "never never nothing: wrong not by an event: wrong no incident was opened" in seen
+    assert "Incidents about what was well: 1: opened about channel:tracking, which was well." in seen
+    assert "detected_after_s never" in seen  # of several faults the slowest counts, and one was never seen
+
+
+def test_without_health_nothing_is_said_about_it(record: Record, page_text: str) -> None:
+    assert 'class="seen"' not in pictures.in_flight(record, width=928, height=360, number=0)
+    assert "What the watch saw" not in page_text and "detected_after_s" not in page_text
+
+
+def test_every_band_is_shaded_and_hours_are_named_where_there_is_room() -> None:
+    record = watched(Detection((SEEN, SEEN), 0)).record()
+    for width, most in ((928, 12), (360, 8)):
+        picture = pictures.in_flight(record, width=width, height=330, number=0)
+        assert picture.count('class="band"') == 2
+        assert "outage, 13:00 to 19:00" in picture
+        assert 3 <= picture.count('class="t mid soft"') <= most
+    assert "and from 19:30 to 20:15" in pictures.in_flight(record, width=928, height=360, number=0)
 
 
 def test_nothing_is_in_flight_at_the_end_and_areas_add_up(record: Record) -> None:

@@ -8,7 +8,7 @@ import pytest
 from replay_runs import Run, add, ordinary
 
 from hakika.simulator.lives import Counts
-from hakika.simulator.terminal import Now, Terminal, verdict_lines, waits_lines
+from hakika.simulator.terminal import Now, Terminal, seen_lines, verdict_lines, waits_lines
 
 NOW = Now(
     at_s=64.2,
@@ -96,3 +96,15 @@ def test_progress_needs_no_file(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as file, Terminal("A title", out=file) as terminal:
         terminal.show(NOW)
     assert "accepted 4,630" in (tmp_path / "out").read_text()
+
+
+def test_what_health_made_of_it_in_one_line() -> None:
+    figures: dict[str, object] = {"leashed": 0}
+    assert seen_lines(figures) == []
+    assert seen_lines({"leashed": 1234}) == ["Status inquiries sent away by the leash: 1,234."]
+    figures |= {"detected_after_s": 12.04, "published_after_s": 14.0, "named_right": True, "closed_right": False}
+    assert seen_lines({**figures, "false_incidents": 2}) == [
+        "Seen after 12.0 s, on the page after 14.0 s, named right, closed wrong. False incidents: 2."
+    ]
+    figures |= {"detected_after_s": None, "published_after_s": None, "false_incidents": 0}
+    assert seen_lines(figures)[0].startswith("Not every outage was seen, not on the page")

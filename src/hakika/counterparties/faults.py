@@ -19,6 +19,7 @@ CRASH_VARIABLE = "HAKIKA_CRASH_AT"
 CRASH_EXIT_CODE = 70
 UNREACHABLE_S_MAX = 86_400.0
 DELAY_MS_MAX = 600_000
+POLLS_TIMES_MAX = 1_000.0
 
 CRASH_POINTS = (
     "before_debit_commit",
@@ -67,6 +68,7 @@ class FaultSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     callback_late_ms: int | Chance | None = None
     crash_at: str | CrashAt | None = None
     unreachable_s: float | None = None
+    polls_times: float | None = None
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,6 +127,7 @@ class Faults:
         self._random = clock.seeded(seed)
         self.commanded = FaultSet()
         self._unreachable_until_s = 0.0
+        self.polls_times = 1.0  # how many times as often as its manners allow this bank asks for statuses
         self._crash: CrashAt | None = None
         self.replace(FaultSet())
         if crash_at:
@@ -146,8 +149,12 @@ class Faults:
         unreachable_s = faults.unreachable_s or 0.0
         if not 0.0 <= unreachable_s <= UNREACHABLE_S_MAX:
             raise FaultsRefused("unreachable_s", f"seconds from 0 to {UNREACHABLE_S_MAX:g}")
+        polls_times = faults.polls_times if faults.polls_times is not None else 1.0
+        if not 1.0 <= polls_times <= POLLS_TIMES_MAX:
+            raise FaultsRefused("polls_times", f"a number from 1 to {POLLS_TIMES_MAX:g}")
         self._lose, self._late, self._twice, self._mute, self._dawdle = lose, late, twice, mute, dawdle
         self._crash = crash
+        self.polls_times = polls_times
         self._unreachable_until_s = clock.monotonic_s() + unreachable_s
         self.commanded = faults
 

@@ -31,17 +31,18 @@ class Caller:
         """Status and decoded JSON (None where it is none). NoReply."""
         return await self._call("GET", path, b"", deadline_s)
 
-    async def post(self, path: str, content: object, deadline_s: float) -> tuple[int, Any]:
-        """The same, with a JSON body. NoReply."""
-        return await self._call("POST", path, json.dumps(content).encode(), deadline_s)
+    async def post(self, path: str, content: object, deadline_s: float, *, token: str = "") -> tuple[int, Any]:
+        """The same, with a JSON body, as the bearer of `token` where there is one. NoReply."""
+        return await self._call("POST", path, json.dumps(content).encode(), deadline_s, token)
 
     def close(self) -> None:
         """Close idle connections."""
         while self._idle:
             self._idle.pop()[1].close()
 
-    async def _call(self, method: str, path: str, body: bytes, deadline_s: float) -> tuple[int, Any]:
+    async def _call(self, method: str, path: str, body: bytes, deadline_s: float, token: str = "") -> tuple[int, Any]:
         kind = "Content-Type: application/json\r\n" if body else ""
+        kind += f"Authorization: Bearer {token}\r\n" if token else ""
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n{kind}Content-Length: {len(body)}\r\n\r\n"
         )

@@ -21,7 +21,7 @@ LINE_MAX = 65536
 ANSWER_MAX = 2**22
 SOCKET = "control.sock"  # as in folder.py
 CALL_S = 10.0
-BREAKS = (Mode.BLACKHOLE, Mode.DEAF, Mode.REFUSE)
+BREAKS = (Mode.BLACKHOLE, Mode.DEAF, Mode.REFUSE, Mode.BUSY)
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 

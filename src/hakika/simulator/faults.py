@@ -25,6 +25,8 @@ class Mode(StrEnum):
     BLACKHOLE = "blackhole"  # acknowledges and reads every byte, forwards none, never answers
     DEAF = "deaf"  # requests pass, answers do not: the far side acts, nobody hears of it
     REFUSE = "refuse"  # connections are refused, those that stand are reset
+    BUSY = "busy"  # an overloaded front: every request is answered 503 at once and never reaches the far side
+    SLOW = "slow"  # of a database's link alone: everything works, and takes many times as long
 
 
 class Chances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +39,7 @@ class Chances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     double: float = 0.0  # a request is forwarded twice, on two connections; the first answer counts
     reorder: float = 0.0  # held back until a later message of the same direction has passed
     truncate: float = 0.0  # the first part passes, then the connection is reset
+    busy: float = 0.0  # a request is answered 503 at once and not forwarded
     bytes_per_s: int = 0  # 0: as fast as it goes
 
 
@@ -63,6 +66,7 @@ class Drawn:
     cut: bool = False
     double: bool = False
     reorder: bool = False
+    busy: bool = False
     kept_share: float | None = None  # truncated to this share of its bytes
     bytes_per_s: int = 0
     names: tuple[str, ...] = field(default=())
@@ -71,7 +75,7 @@ class Drawn:
 def checked(noise: Noise) -> Noise:
     """The same noise, or FaultsRefused."""
     for side, chances in (("request", noise.request), ("answer", noise.answer)):
-        for name in ("delay", "drop", "cut", "double", "reorder", "truncate"):
+        for name in ("delay", "drop", "cut", "double", "reorder", "truncate", "busy"):
             if not 0.0 <= getattr(chances, name) <= SHARE_MAX:
                 raise FaultsRefused(f"{side}.{name}: a probability is 0 to 1")
         low, high = chances.delay_ms
@@ -81,6 +85,8 @@ def checked(noise: Noise) -> Noise:
             raise FaultsRefused(f"{side}.bytes_per_s: not negative")
     if noise.answer.double:
         raise FaultsRefused("answer.double: one request has one answer in HTTP/1.1; double the request")
+    if noise.answer.busy:
+        raise FaultsRefused("answer.busy: it is the request that is refused")
     return noise
 
 
@@ -91,9 +97,9 @@ def dice_for(seed: int, link: str, connection: int) -> random.Random:
 
 
 def draw(chances: Chances, dice: random.Random) -> Drawn:
-    """One message's fate. Seven numbers are drawn whatever the chances are, so that sequences stay aligned."""
-    rolls = [dice.random() for _ in range(7)]
-    delay, drop, cut, double, reorder, truncate, share = rolls
+    """One message's fate. Eight numbers are drawn whatever the chances are, so that sequences stay aligned."""
+    rolls = [dice.random() for _ in range(8)]
+    delay, drop, cut, double, reorder, truncate, share, busy = rolls
     names: list[str] = []
     low, high = chances.delay_ms
     delay_s = 0.0
@@ -106,6 +112,7 @@ def draw(chances: Chances, dice: random.Random) -> Drawn:
         "double": double < chances.double,
         "reorder": reorder < chances.reorder,
         "truncate": truncate < chances.truncate,
+        "busy": busy < chances.busy,
     }
     names += [name for name, hit in hits.items() if hit]
     return Drawn(
@@ -114,6 +121,7 @@ def draw(chances: Chances, dice: random.Random) -> Drawn:
         cut=hits["cut"],
         double=hits["double"],
         reorder=hits["reorder"],
+        busy=hits["busy"],
         kept_share=share if hits["truncate"] else None,
         bytes_per_s=chances.bytes_per_s,
         names=tuple(names),

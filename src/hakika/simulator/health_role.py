@@ -35,6 +35,7 @@ def write_health_settings(folder: StateFolder, plan: Plan, urls: Mapping[str, st
         "public_url": f"{urls[HEALTH]}/",
         "report_url": f"{urls[HEALTH]}/report",
         "scale": plan.scale,
+        "signing_key_file": str(folder.key_pair(HEALTH)[0]),
     }
     tables: Tables = {
         "source": [
@@ -43,6 +44,7 @@ def write_health_settings(folder: StateFolder, plan: Plan, urls: Mapping[str, st
         ],
         "component": components(plan),
         "vantage": vantage_tables(folder),
+        "bank": [{"id": bank.id, "statements_url": f"{urls[bank.id]}/statements"} for bank in plan.banks],
     }
     return folder.write_settings(HEALTH, values, tables)
 

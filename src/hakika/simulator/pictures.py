@@ -6,6 +6,7 @@ from the page's custom properties, so both schemes work.
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from html import escape
 
 from hakika.simulator.record import Mark, Moment, Record, WaitBar, duration, moments, wait_bars
@@ -17,6 +18,8 @@ DEFS = (
     '<rect width="6" height="6" class="f-returned-soft"/><circle cx="3" cy="3" r="1.6" class="f-returned"/>'
     "</pattern></defs>"
 )
+LETTER = 7.4  # about how wide a letter is
+HOUR_ROOM, HOUR_ROOM_NARROW = 48, 44  # between two hours that are named
 LABEL_ROOM = 0.05  # an area gets its word where it is at least this share of the picture's height
 Points = list[tuple[float, float]]
 
@@ -52,10 +55,11 @@ def in_flight(record: Record, *, width: int, height: int, number: int) -> str:
     frame = Frame(width, height, 8, 8, 62, 28, max(1.0, series[-1].at_s), y_max)
     parts = [
         _open(frame, number, "Transfers in flight over time", _described(record, series, peak)),
-        _outage(record, frame),
+        _outages(record, frame),
         _areas(series, frame, number),
         _hours(record, frame),
         _kills(record, frame, kills),
+        _seen(record, frame),
         _words(series, frame),
         _peak(record, frame, peak),
         "</svg>",
@@ -66,7 +70,7 @@ def in_flight(record: Record, *, width: int, height: int, number: int) -> str:
 def waits(record: Record, *, width: int, number: int) -> str:
     """How long transfers waited, from custody until the money was where it belonged."""
     bars = wait_bars(record)
-    row, label = 34, 232 if width > 500 else 96
+    row, label = 34, 290 if width > 500 else 96
     height = row * len(bars) + 8
     most = max((bar.count for bar in bars), default=1) or 1
     room = width - label - (210 if width > 500 else 124)
@@ -123,25 +127,34 @@ def _open(frame: Frame, number: int, title: str, told: str) -> str:
 
 
 def _described(record: Record, series: list[Moment], peak: Moment) -> str:
-    hours = _outage_hours(record)
+    hours = " and from ".join(_hours_of(record, band) for band in record.scenario.outages)
     at = record.clock(record.began_ms + round(peak.at_s * 1000))
     last = series[-1].in_flight
     return f"Outage from {hours}. Most in flight: {peak.in_flight:,} at {at}. At the end: {last:,}."
 
 
-def _outage_hours(record: Record) -> str:
-    since, until = (record.scenario.story_time(at_s) for at_s in record.scenario.outage)
+def _hours_of(record: Record, band: tuple[float, float]) -> str:
+    since, until = (record.scenario.story_time(at_s) for at_s in band)
     return f"{since:%H:%M} to {until:%H:%M}"
 
 
-def _outage(record: Record, frame: Frame) -> str:
-    since, until = (frame.x(at_s) for at_s in record.scenario.outage)
+def _outages(record: Record, frame: Frame) -> str:
+    """Every band, its hours above it: the first one's in whole, of the others only where there is room."""
     top, bottom = 18, frame.height - frame.bottom
-    middle = (since + until) / 2
-    return (
-        f'<rect x="{since:.1f}" y="{top}" width="{until - since:.1f}" height="{bottom - top}" class="band"/>'
-        f'<text x="{middle:.1f}" y="13" class="t mid strong">outage, {_outage_hours(record)}</text>'
-    )
+    parts = []
+    free = float(frame.left)
+    for number, band in enumerate(record.scenario.outages):
+        since, until = (frame.x(at_s) for at_s in band)
+        words = ("outage, " if number == 0 else "again, ") + _hours_of(record, band)
+        half = len(words) * LETTER / 2
+        middle = min(frame.width - frame.right - half, max(free + half, (since + until) / 2))
+        parts.append(
+            f'<rect x="{since:.1f}" y="{top}" width="{until - since:.1f}" height="{bottom - top}" class="band"/>'
+        )
+        if number == 0 or middle - half >= free:
+            parts.append(f'<text x="{middle:.1f}" y="13" class="t mid strong">{words}</text>')
+            free = middle + half + LETTER
+    return "".join(parts)
 
 
 def _areas(series: list[Moment], frame: Frame, number: int) -> str:
@@ -187,20 +200,29 @@ def _words(series: list[Moment], frame: Frame) -> str:
 
 
 def _hours(record: Record, frame: Frame) -> str:
-    """The story's full hours along the bottom."""
-    step_s = 3600 / record.scenario.scale
-    every = 1 if frame.width > 500 else 2
+    """The story's full hours along the bottom, as many of them named as there is room for."""
     base = frame.height - frame.bottom
     parts = [f'<line x1="{frame.left}" y1="{base}" x2="{frame.width - frame.right}" y2="{base}" class="rule"/>']
-    hour = 0
-    while hour * step_s <= frame.x_max:
-        x = frame.x(hour * step_s)
-        if hour % every == 0 and frame.left + 16 <= x <= frame.width - frame.right - 16:
-            moment = record.scenario.story_time(hour * step_s)
+    room = HOUR_ROOM if frame.width > 500 else HOUR_ROOM_NARROW
+    named = float(frame.left) - room
+    for at_s, moment in _full_hours(record, frame.x_max):
+        x = frame.x(at_s)
+        if x - named >= room and frame.left + 16 <= x <= frame.width - frame.right - 16:
             parts.append(f'<text x="{x:.1f}" y="{base + 20}" class="t mid soft">{moment:%H:%M}</text>')
+            named = x
         parts.append(f'<line x1="{x:.1f}" y1="{base}" x2="{x:.1f}" y2="{base + 5}" class="rule"/>')
-        hour += 1
     return "".join(parts)
+
+
+def _full_hours(record: Record, until_s: float) -> list[tuple[float, datetime]]:
+    scenario = record.scenario
+    moment = scenario.starts.replace(minute=0, second=0, microsecond=0)
+    found = []
+    while (at_s := scenario.second_of(moment)) <= until_s:
+        if at_s >= 0:
+            found.append((at_s, moment))
+        moment += timedelta(hours=1)
+    return found
 
 
 def _kills(record: Record, frame: Frame, kills: list[Mark]) -> str:
@@ -219,6 +241,34 @@ def _kills(record: Record, frame: Frame, kills: list[Mark]) -> str:
             f'<text x="{x:.1f}" y="{y + 3}" class="t mid tag">{place}</text>'
         )
     return "".join(parts)
+
+
+def _seen(record: Record, frame: Frame) -> str:
+    """When health knew, when its page said so, and when it said that it was over: a line each, words at the foot."""
+    if record.detection is None:
+        return ""
+    parts = []
+    for seen in record.detection.seen:
+        words = "" if seen.detected_after_s is None else f"seen {seen.detected_after_s:.0f} s"
+        words += "" if seen.published_after_s is None else f", said {seen.published_after_s:.0f} s"
+        for at_ms, word, up in (
+            (seen.published_ms, "", 0),
+            (seen.detected_ms, words, 34),
+            (seen.closed_ms, "over", 52),
+        ):
+            if at_ms is not None:
+                parts.append(_line(frame, frame.x(record.seconds(at_ms)), word, up))
+    return "".join(parts)
+
+
+def _line(frame: Frame, x: float, word: str, up: int) -> str:
+    """A line from top to foot, its word on the side that has room."""
+    base = frame.height - frame.bottom
+    line = f'<line x1="{x:.1f}" y1="{frame.top}" x2="{x:.1f}" y2="{base}" class="seen"/>'
+    if not word:
+        return line
+    anchor, shift = ("end", -5) if x > frame.width * 0.7 else ("start", 5)
+    return f'{line}<text x="{x + shift:.1f}" y="{base - up}" text-anchor="{anchor}" class="t on">{escape(word)}</text>'
 
 
 def _peak(record: Record, frame: Frame, peak: Moment) -> str:

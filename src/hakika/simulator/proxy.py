@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from hakika import clock
-from hakika.simulator.faults import QUIET, Drawn, Mode, Noise, checked, dice_for, draw
+from hakika.simulator.faults import QUIET, Drawn, FaultsRefused, Mode, Noise, checked, dice_for, draw
 from hakika.simulator.http_units import HEAD_MAX, FramingBroken, Unit, read_answer, read_request
 
 HOST = "127.0.0.1"
@@ -27,6 +27,13 @@ EXCHANGE_S = 60.0  # a far side that never answers is given up after this; its c
 REORDER_WAIT_S = 1.0  # a message held back with none behind it goes on after this
 SLOW_STEP_S = 0.1
 STOP_S = 1.0
+
+BUSY_BODY = b"busy, please wait\n"
+BUSY_ANSWER = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(BUSY_BODY),
+    BUSY_BODY,
+)
+TOLD_FROM = 400  # statuses from here on are counted one by one
 
 INSTRUCTION_PATHS = frozenset({"/internal/instructions", "/internal/redrive"})
 _INSTRUCTION_ID = re.compile(rb'"id":\s*"([0-9a-f]{32})"')
@@ -78,7 +85,9 @@ class Proxy:
             await asyncio.wait(self._tasks, timeout=STOP_S)
 
     async def set_mode(self, mode: Mode) -> None:
-        """From now on; messages that are under way are caught by it as well."""
+        """From now on; messages that are under way are caught by it as well. FaultsRefused for what HTTP has not."""
+        if mode is Mode.SLOW:
+            raise FaultsRefused(f"{self.name}: only a database's link can be slow; give its messages a delay")
         before, self.mode = self.mode, mode
         if mode is Mode.REFUSE and before is not Mode.REFUSE:
             await self._unlisten()
@@ -201,8 +210,12 @@ class _Connection:
         """One request and its answer, or what becomes of them."""
         link = self._link
         drawn, back = draw(link.noise.request, self._dice), draw(link.noise.answer, self._dice)
+        if link.mode is Mode.BUSY or (drawn.busy and link.mode is Mode.OPEN):
+            await self._turn_away(request)
+            return
         answer = await self._forward(request, drawn)
         self._count("answer", back)
+        self._count_status(answer)
         if back.delay_s:
             await asyncio.sleep(back.delay_s)
         if back.reorder:
@@ -218,6 +231,14 @@ class _Connection:
         if back.kept_share is not None:
             raise Lost
         link.passed("answer")
+
+    async def _turn_away(self, request: Unit) -> None:
+        """Answer 503 in the far side's place; it never hears of the request."""
+        link = self._link
+        link.counts["request.messages"] += 1
+        link.counts["request.busy"] += 1
+        link.note(request, 0)
+        await _write(self._writer, BUSY_ANSWER, Drawn())
 
     async def _forward(self, request: Unit, drawn: Drawn) -> Unit:
         """The far side's answer; Lost where the request or its connection does not survive."""
@@ -296,6 +317,12 @@ class _Connection:
         while await self._reader.read(HEAD_MAX):
             pass
         raise Lost
+
+    def _count_status(self, answer: Unit) -> None:
+        """What the far side itself refuses is told apart by status: a leash is seen here, by neither of the two."""
+        status = answer.start[1]
+        if status.isdecimal() and int(status) >= TOLD_FROM:
+            self._link.counts[f"answer.{status}"] += 1
 
     def _count(self, direction: str, drawn: Drawn) -> None:
         self._link.counts[f"{direction}.messages"] += 1

@@ -97,6 +97,7 @@ def reckon(evidence: Evidence, *, scenario: str, seed: int, scale: float, main_l
         "longest_wait_scaled_s": round(longest_s * scale, 1),
         "tracking_checked": evidence.tracking.checked,
         "tracking_wrong": len(evidence.tracking.wrong),
+        "leashed": evidence.links.answers(429),
         "books": dict(evidence.books),
     }
     _balance(figures, evidence, broken)

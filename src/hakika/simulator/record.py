@@ -7,13 +7,14 @@ moment at which demand began. Series are computed from the recorded lives, never
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hakika.simulator.detection import Detection
 from hakika.simulator.lives import Booked, Life
 from hakika.simulator.reckoning import Reckoning
 from hakika.simulator.scenario import Scenario
 from hakika.simulator.tracking import Sample
 
 # Upper ends of the bars of waits, seconds of real time; the last one is open.
-WAIT_STEPS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0)
+WAIT_STEPS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 160.0, 320.0, 640.0)
 
 
 @dataclass(slots=True)
@@ -21,7 +22,7 @@ class Mark:
     """Something that was done to the platform."""
 
     at_ms: int
-    kind: str  # break, mend, kill, noise
+    kind: str  # break, mend, kill, noise, slow, storm
     target: str
     note: str
     until_ms: int | None = None  # a killed process answered again
@@ -41,15 +42,16 @@ class Record:
     samples: list[Sample]
     reckoning: Reckoning
     machine: dict[str, str] = field(default_factory=dict)
+    detection: Detection | None = None  # None where health did not run, or nothing was expected of it
 
     def story(self, at_ms: int) -> datetime:
         """The story's clock at an instant."""
         return self.scenario.story_time((at_ms - self.began_ms) / 1000)
 
     def clock(self, at_ms: int) -> str:
-        """The story's clock, hours and minutes; with the day where it is another one."""
+        """The story's clock, hours and minutes; with the day where it is not the one on which the outage began."""
         moment = self.story(at_ms)
-        same = moment.date() == self.scenario.starts.date()
+        same = moment.date() == self.scenario.story_time(self.scenario.outage[0]).date()
         return f"{moment:%H:%M}" if same else f"{moment:%H:%M} on {moment.day} {moment:%B}"
 
     def seconds(self, at_ms: int) -> float:

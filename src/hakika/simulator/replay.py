@@ -18,16 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from hakika import clock
+from hakika.simulator import detection, health_rows
 from hakika.simulator import report as reports
+from hakika.simulator.actions import Actions, ActRefused
 from hakika.simulator.demand import orders_of
+from hakika.simulator.detection import Detection
 from hakika.simulator.driver import Customers
-from hakika.simulator.faults import QUIET, Mode
 from hakika.simulator.folder import FolderRefused, StateFolder
+from hakika.simulator.health_role import page_folder
 from hakika.simulator.judge import judged
 from hakika.simulator.lives import Counts, counts, doubtful
+from hakika.simulator.page_reader import PageReader
 from hakika.simulator.plan import BankPlan, Plan
 from hakika.simulator.record import Mark, Record
-from hakika.simulator.scenario import Event, Scenario, ScenarioRefused, load, mode_of
+from hakika.simulator.scenario import Event, Maintenance, Scenario, faster
+from hakika.simulator.scenario_rules import ScenarioRefused, load
 from hakika.simulator.stack import Stack, StackFault, start_over
 from hakika.simulator.terminal import Now, Terminal
 from hakika.simulator.tracking import Tracker
@@ -44,6 +49,7 @@ DOUBTS_EVERY_S = 1.0
 DOUBT_AFTER_MS = 1500
 DOUBTS_FOLLOWED = 64
 SETTLE_S = 15.0
+HEALTH_WAIT_S = 20.0
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +68,13 @@ def run(
         folder = StateFolder(state or Path("var/replay") / scenario.name)
         if folder.held_elsewhere():
             raise FolderRefused(f"{folder.path} is in use by a replay that runs")
-        share = QUICK_SHARE if quick else 1.0
+        share = 1.0
+        if quick and scenario.quick_speed > 1:
+            scenario = faster(scenario, scenario.quick_speed)
+        elif quick:
+            share = QUICK_SHARE
         status = asyncio.run(_run(scenario, folder, scenario.seed if seed is None else seed, share, report, as_json))
-    except* (*FAULTS, ScenarioRefused, Interrupted) as group:
+    except* (*FAULTS, ScenarioRefused, ActRefused, Interrupted) as group:
         for line in messages(group):
             print(f"hakika replay: {line}", file=sys.stderr)
     return status
@@ -105,7 +115,10 @@ def _copy(source: Path, target: Path) -> None:
 def plan_of(scenario: Scenario, seed: int) -> Plan:
     """The platform that a scenario wants."""
     banks = tuple(BankPlan(bank.id, bank.name, bank.style, bank.rule_pack, bank.customers) for bank in scenario.banks)
-    return Plan(banks, scale=scenario.scale, seed=seed, wallets=scenario.wallets)
+    slowed = {event.slow for event in scenario.events if event.slow is not None}
+    return Plan(
+        banks, scale=scenario.scale, seed=seed, wallets=scenario.wallets, database_links=tuple(sorted(slowed))
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -120,8 +133,10 @@ class Player:
     marks: list[Mark] = field(default_factory=list)
     bank_down: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _stack: Stack = field(init=False)
+    _actions: Actions = field(init=False)
     _customers: Customers = field(init=False)
     _tracker: Tracker = field(init=False)
+    _page: PageReader = field(init=False)
     _terminal: Terminal = field(init=False)
     _counts: Counts | None = None
     _known: bool = False
@@ -132,12 +147,16 @@ class Player:
     async def play(self) -> Record:
         """From start to report; everything is stopped when this returns."""
         self._stack = Stack(self.folder, plan_of(self.scenario, self.seed))
+        self._actions = Actions(self.scenario, self._stack)
         with Terminal(self.scenario.title, out=self.out) as self._terminal:
             started_s = clock.monotonic_s()
             self._terminal.say("Starting the platform, two banks and their databases.")
             try:
                 await self._stack.start()
+                watched = await self._watched()
                 self._terminal.say(f"Everything answers after {clock.monotonic_s() - started_s:.1f} s.")
+                if not watched:
+                    self._terminal.say("Health does not answer yet; money moves without it.")
                 record = await self._play()
             finally:
                 for task in self._side:
@@ -147,14 +166,25 @@ class Player:
         self._terminal.verdict(record, [str(self.folder.path / name) for name in ("report.html", "report.json")])
         return record
 
+    async def _watched(self) -> bool:
+        """Health answers: nothing that moves money waits for it, but what it sees is to be judged."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEALTH_WAIT_S):
+                await self._stack.health_answers.wait()
+        return self._stack.health_answers.is_set()
+
     async def _play(self) -> Record:
         plan = self._stack.plan
         orders = orders_of(self.scenario, plan, seed=self.seed, share=self.share)
         self._customers = Customers({bank: self._stack.url(bank) for bank in plan.bank_ids})
         self._tracker = Tracker(self._stack.url("gateway"), self.seed)
+        self._page = PageReader(page_folder(self.folder))
         self._began_s, self._began_ms = clock.monotonic_s(), clock.now_ms()
-        for loop in (self._count(), self._show(), self._follow(), self._follow_doubts(), self._sample()):
+        watching = (self._count(), self._show(), self._follow(), self._follow_doubts(), self._sample())
+        for loop in (*watching, self._page.run()):
             self._start(loop)
+        for planned in self.scenario.maintenance:
+            self._start(self._announce(planned))
         try:
             timeline = asyncio.create_task(self._timeline())
             await self._customers.run(orders, self._began_s)
@@ -178,12 +208,35 @@ class Player:
         evidence, reckoning = await judged(
             stack, self._customers, self._tracker, self.scenario, self.seed, self.bank_down
         )
+        seen = await self._detection(ended_ms)
+        reckoning.figures |= {} if seen is None else seen.figures()
         record = Record(
             self.scenario, self.seed, self._began_ms, ended_ms, self.marks, evidence.lives, evidence.booked,
-            self._tracker.samples, reckoning, machine(),
+            self._tracker.samples, reckoning, machine(), seen,
         )  # fmt: skip
         await asyncio.to_thread(reports.write, self.folder.path, record, stack.links.table())
         return record
+
+    async def _detection(self, ended_ms: int) -> Detection | None:
+        """What health saw; None where there is no health, or nothing that it should have seen."""
+        watch = self._stack.databases.get("health")
+        if watch is None or not self.scenario.expected:
+            return None
+        try:
+            events = await health_rows.read(watch.access.reader_url)
+        except StoreFault as fault:
+            log.error("health's database cannot be read, it counts as having seen nothing: %s", fault)
+            events = []
+        faults = health_rows.faults_of(self.scenario, self._began_ms, self._customers.told)
+        return detection.judge(faults, events, self._page.rows, ended_ms=ended_ms)
+
+    async def _announce(self, planned: Maintenance) -> None:
+        """Planned work is announced at its second, where there is somebody to hear it."""
+        await asyncio.sleep(max(0.0, planned.announced_s - self._at_s))
+        self._terminal.news(f"{self.scenario.story_time(self._at_s):%H:%M} announced: {planned.words['en']}")
+        watch = self._stack.databases.get("health")
+        if watch is not None:
+            await health_rows.announce(watch.access.app_url, planned, self._began_ms)
 
     def _start(self, loop: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(loop)
@@ -208,21 +261,12 @@ class Player:
         await asyncio.sleep(max(0.0, self.scenario.demand_until_s - self._at_s))
 
     async def _do(self, event: Event) -> None:
-        links = self._stack.links
-        mark = Mark(clock.now_ms(), "noise", event.noise or "", event.note)
-        if event.break_ is not None:
-            await links.set_mode(event.break_, mode_of(event))
-            mark = Mark(clock.now_ms(), "break", event.break_, event.note)
-        elif event.mend is not None:
-            for name in list(links.proxies) if event.mend == "all" else [event.mend]:
-                await links.set_mode(name, Mode.OPEN)
-            mark = Mark(clock.now_ms(), "mend", event.mend, event.note)
-        elif event.kill is not None:
+        if event.kill is not None:
             mark = Mark(clock.now_ms(), "kill", event.kill, event.note)
             await self._stack.kill(event.kill, stay_dead=event.dead_s > 0)
             self._start(self._revive(event, mark))
-        elif event.noise is not None:
-            links.set_noise("*", self.scenario.noise[event.noise])
+        else:
+            mark = await self._actions.do(event)
         self.marks.append(mark)
         log.info("%.1f s: %s", self._at_s, event.note)
         self._terminal.news(f"{self.scenario.story_time(self._at_s):%H:%M} {event.note}")
@@ -254,10 +298,7 @@ class Player:
             await lane.close()
 
     async def _heal(self) -> None:
-        links = self._stack.links
-        for name in links.broken():
-            await links.set_mode(name, Mode.OPEN)
-        links.set_noise("*", QUIET)
+        await self._actions.heal()
         for target in self._stack.dead():
             with suppress(StackFault):
                 await self._stack.revive(target)
@@ -305,7 +346,8 @@ class Player:
             story = self.scenario.story_time(at_s)
             phase = self.scenario.phase_at(at_s).title
             offered = self._customers.offered
-            self._terminal.show(Now(at_s, story, phase, offered, self._counts, self._known, broken, self._stack.dead()))
+            zone, dead = self.scenario.zone, self._stack.dead()
+            self._terminal.show(Now(at_s, story, phase, offered, self._counts, self._known, broken, dead, zone))
             await asyncio.sleep(COUNT_EVERY_S)
 
     async def _follow(self) -> None:

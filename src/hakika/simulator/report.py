@@ -29,6 +29,13 @@ COLUMNS = (
     "uetr", "bank", "amount_minor", "currency", "status", "reason", "debited_s", "received_s", "deadline_s",
     "final_s", "confirmed_s", "attempts",
 )  # fmt: skip
+DETECTION_WORDS = {
+    "detected_after_s": "real seconds from the first affected order to the incident; of several the slowest",
+    "published_after_s": "the same, to the status page that shows it",
+    "named_right": "everything that was broken is named, and nothing else",
+    "closed_right": "said to be over after it was, and before the run ended",
+    "false_incidents": "incidents about what was well",
+}
 STAGE_WORDS = {
     "held": "held",
     "sending": "sending",
@@ -94,6 +101,8 @@ def _content(record: Record, links: list[dict[str, Any]]) -> dict[str, Any]:
             for bar in wait_bars(record)
         ],
         "stories": stories(record),
+        "seen": _seen(record),
+        "seen_words": _seen_words(record),
         "counted": _counted(record),
         "stages": [STAGE_WORDS[stage] for stage in HOLDERS],
         "tracking": [
@@ -177,6 +186,41 @@ def _waits_words(record: Record) -> str:
     )
 
 
+def _seen(record: Record) -> list[dict[str, str]]:
+    """A row for each fault that the scenario expects health to see."""
+    if record.detection is None:
+        return []
+    rows = []
+    required = [one for one in record.scenario.expected if one.required]
+    for expected, seen in zip(required, record.detection.seen, strict=True):
+        since, until = (record.scenario.story_time(at_s) for at_s in (expected.from_s, expected.to_s))
+        rows.append(
+            {
+                "broken": f"{', '.join(expected.components)}, {since:%H:%M} to {until:%H:%M}",
+                "detected": _after(seen.detected_after_s),
+                "published": _after(seen.published_after_s),
+                "named": f"{', '.join(seen.named) or 'nothing'}: {'right' if seen.named_right else 'wrong'}",
+                "closed": (record.clock(seen.closed_ms) if seen.closed_ms is not None else "not by an event")
+                + (": right" if seen.closed_right else ": wrong"),
+                "why": "; ".join(seen.why),
+            }
+        )
+    return rows
+
+
+def _after(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.1f} s"
+
+
+def _seen_words(record: Record) -> str:
+    if record.detection is None:
+        return ""
+    count = record.detection.false_incidents
+    if not count:
+        return "No incident was opened about anything that was well."
+    return f"Incidents about what was well: {count}: {'; '.join(record.detection.false_words)}."
+
+
 def _looks(record: Record, phase: str, stage: str) -> str:
     return f"{record.reckoning.extra['tracking_by_phase'].get(phase, {}).get(stage, 0):,}"
 
@@ -197,21 +241,36 @@ def _counted(record: Record) -> list[dict[str, str]]:
         "unfinished": "neither arrived nor back, or not confirmed and booked by the bank",
         "double_credited": "credited more than once, or credited and given back",
         "deadline_missed": "late, although nothing had been sent and the bank could be reached",
-        "in_doubt_past_deadline": f"late because an answer was missing; {extra['cuts']} cuts allow "
-        f"{extra['in_doubt_bound']}" + (f"; {swallowed} swallowed by the link" if swallowed else ""),
+        "in_doubt_past_deadline": f"late because an answer was missing; {_allowed(extra)}"
+        + (f"; {swallowed} swallowed by the link" if swallowed else ""),
         "longest_wait_s": f"{duration(figures['longest_wait_scaled_s'])} by the clock of that day",
         "tracking_checked": f"{extra['tracking_with_core_dead']:,} of them while the core was dead",
         "tracking_wrong": "pages that said something false",
+        "leashed": "answers 429 to banks that asked for statuses too early or too often, as the links saw them",
     }
     rows = []
     for name, meaning in words.items():
         value = figures[name]
         shown = f"{sum(value.values()):,}" if isinstance(value, dict) else f"{value:,}"
         rows.append({"name": name, "value": shown, "words": meaning})
+    for name, meaning in DETECTION_WORDS.items():
+        if name in figures:
+            rows.append({"name": name, "value": _shown(figures[name]), "words": meaning})
     for name, amount in figures["books"].items():
         shown = "not known" if amount is None else f"{amount:,}"
         rows.append({"name": name, "value": shown, "words": "minor units; 0 is right"})
     return rows
+
+
+def _allowed(extra: dict[str, Any]) -> str:
+    cuts, bound = extra["cuts"], extra["in_doubt_bound"]
+    return f"{cuts} cuts allow {bound}" if cuts > 1 else f"{bound} are allowed"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "never" if value is None else str(value)
 
 
 def _confirmed(extra: dict[str, Any]) -> str:

@@ -1,26 +1,21 @@
 """A scenario file: the timeline of one outage, the demand on it, and the noise on every link.
 
 Times are real seconds from the start of demand; `starts` is the wall clock of that instant in the story, and the
-story's clock runs `scale` times faster. The file fixes what customers want, whatever the system answers. Errors
-name the table and the rule; unknown keys are refused.
+story's clock runs `scale` times faster, unless `[[clock]]` pins it elsewhere. The file fixes what customers want,
+whatever the system answers, and which incidents an honest watcher would open. What may stand in a file is checked by
+`scenario_rules.py`; docs/reference/scenarios.md lists every field.
 """
 
-import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, TypeVar
 
 import msgspec
 
-from hakika.simulator.faults import FaultsRefused, Mode, Noise, checked
+from hakika.simulator.faults import Mode, Noise
 
-SCALE_MAX = 10_000
-PER_S_MAX = 2_000
-
-
-class ScenarioRefused(ValueError):
-    """The file cannot be played; the message names place and rule."""
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,11 +32,15 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_s: float
     note: str  # for people, in the terminal and the report
     break_: str | None = msgspec.field(default=None, name="break")
-    how: Literal["blackhole", "deaf", "refuse"] = "blackhole"
+    how: Literal["blackhole", "deaf", "refuse", "busy"] = "blackhole"
     mend: str | None = None  # a link, or `all`
     kill: str | None = None  # a process: core, gateway, bank-a, core-postgres ...
     dead_s: float = 0.0  # how long it stays dead; 0: the supervisor starts it again at once
-    noise: str | None = None  # the name of a [noise.<name>] table, put on every link
+    noise: str | None = None  # the name of a [noise.<name>] table
+    on: str = "*"  # the link that gets it; every one unless said
+    slow: str | None = None  # a database's link
+    storm: str | None = None  # a bank that asks for statuses `times` as often as its manners allow; 1 ends it
+    times: float = 1.0  # of slow and storm
 
 
 class Demand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +75,41 @@ class Bank(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     customers: int = 200
 
 
+class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The story's clock shows `story` at second `at_s`; between two pins it runs evenly."""
+
+    at_s: float
+    story: datetime
+
+
+class Maintenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Planned work, announced to health at `announced_s`; what is broken meanwhile is in the events."""
+
+    from_s: float
+    to_s: float
+    components: list[str]
+    words: dict[str, str]  # by language, for people
+    announced_s: float = 0.0
+
+
+class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An incident that has to be open: something was broken from `from_s` to `to_s`.
+
+    `components` have to be named, `may` are not wrong to be named as well, nothing else is right; `causes` are the
+    kinds of cause that are right (none given: any). A `relapse` is no incident of its own: the one before it is
+    opened again. What is not `required` is too short or too slight to demand that it is seen; an incident about it
+    is not false.
+    """
+
+    from_s: float
+    to_s: float
+    components: list[str]
+    may: list[str] = msgspec.field(default_factory=list)
+    causes: list[str] = msgspec.field(default_factory=list)
+    relapse: bool = False
+    required: bool = True
+
+
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One file."""
 
@@ -88,6 +122,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     demand_until_s: float
     drain_s: float  # after demand ends, everything has to be final within this
     outage: tuple[float, float]  # shown as the shaded band
+    relapses: list[tuple[float, float]] = msgspec.field(default_factory=list)  # and these
+    zone: str = "EAT"  # name of the offset of `starts`, for people
+    quick_speed: float = 1.0  # with --quick the story runs so many times faster; 1: a tenth of the demand instead
     main_link: str = "gateway-core"
     wallets: int = 400
     tracking_per_s: float = 12.0
@@ -98,97 +135,64 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     events: list[Event]
     demand: list[Demand]
     noise: dict[str, Noise] = msgspec.field(default_factory=dict)
+    clock: list[Pin] = msgspec.field(default_factory=list)
+    maintenance: list[Maintenance] = msgspec.field(default_factory=list)
+    expected: list[Expected] = msgspec.field(default_factory=list)
 
     def story_time(self, at_s: float) -> datetime:
-        """The story's clock at a real second."""
-        return self.starts + timedelta(seconds=at_s * self.scale)
+        """The story's clock at a real second: through the pins, beyond them at the scale's speed."""
+        pins = [Pin(0.0, self.starts), *self.clock]
+        for before, after in pairwise(pins):
+            if before.at_s <= at_s < after.at_s:
+                share = (at_s - before.at_s) / (after.at_s - before.at_s)
+                return before.story + (after.story - before.story) * share
+        anchor = pins[-1] if at_s >= 0 else pins[0]
+        return anchor.story + timedelta(seconds=(at_s - anchor.at_s) * self.scale)
+
+    def second_of(self, story: datetime) -> float:
+        """The real second at which the story's clock shows an instant."""
+        pins = [Pin(0.0, self.starts), *self.clock]
+        for before, after in pairwise(pins):
+            if before.story <= story < after.story:
+                return before.at_s + (after.at_s - before.at_s) * (
+                    (story - before.story) / (after.story - before.story)
+                )
+        anchor = pins[-1] if story >= self.starts else pins[0]
+        return anchor.at_s + (story - anchor.story).total_seconds() / self.scale
+
+    @property
+    def outages(self) -> list[tuple[float, float]]:
+        """Every shaded band."""
+        return [self.outage, *self.relapses]
 
     def phase_at(self, at_s: float) -> Phase:
         """The phase in force."""
         return [phase for phase in self.phases if phase.from_s <= at_s][-1] if at_s >= 0 else self.phases[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong with a scenario."""
+def faster(scenario: Scenario, times: float) -> Scenario:
+    """The same story in a fraction of the time: all seconds divided, policies too, demand a second as it was."""
 
-    place: str
-    rule: str
+    def less(at_s: float) -> float:
+        return at_s / times
 
-
-def load(file: Path) -> Scenario:
-    """Read and check a scenario; ScenarioRefused names everything that is wrong."""
-    try:
-        content = tomllib.loads(file.read_text("utf-8"))
-        scenario = msgspec.convert(content, Scenario)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ScenarioRefused(f"{file}: {error}") from error
-    problems = [*_shape(scenario), *_events(scenario), *_demand(scenario)]
-    if problems:
-        raise ScenarioRefused(f"{file}: " + "; ".join(f"{p.place}: {p.rule}" for p in problems))
-    return scenario
-
-
-def _shape(scenario: Scenario) -> list[Problem]:
-    found = []
-    if not 1 <= scenario.scale <= SCALE_MAX:
-        found.append(Problem("scale", f"1 to {SCALE_MAX}"))
-    if scenario.starts.tzinfo is None:
-        found.append(Problem("starts", "an instant with its offset, such as 2023-07-27T12:00:00+03:00"))
-    starts = [phase.from_s for phase in scenario.phases]
-    if not starts or starts[0] != 0 or starts != sorted(set(starts)):
-        found.append(Problem("phases", "the first begins at 0, each later one after the one before"))
-    if not 0 <= scenario.outage[0] < scenario.outage[1]:
-        found.append(Problem("outage", "two seconds, rising"))
-    if not 1 <= scenario.amounts.least <= scenario.amounts.most:
-        found.append(Problem("amounts", "least is 1 or more and not above most"))
-    bad = scenario.creditors
-    if min(bad.unknown, bad.blocked, bad.closed) < 0 or bad.unknown + bad.blocked + bad.closed > 1:
-        found.append(Problem("creditors", "shares from 0 that add up to at most 1"))
-    for name, noise in scenario.noise.items():
-        try:
-            checked(noise)
-        except FaultsRefused as error:
-            found.append(Problem(f"noise.{name}", str(error)))
-    return found
+    return msgspec.structs.replace(
+        scenario,
+        scale=scenario.scale * times,
+        demand_until_s=less(scenario.demand_until_s),
+        outage=(less(scenario.outage[0]), less(scenario.outage[1])),
+        relapses=[(less(since), less(until)) for since, until in scenario.relapses],
+        phases=[_each(phase, less, "from_s") for phase in scenario.phases],
+        events=[_each(event, less, "at_s", "dead_s") for event in scenario.events],
+        demand=[Demand(one.bank, [(less(at_s), rate) for at_s, rate in one.per_s]) for one in scenario.demand],
+        clock=[_each(pin, less, "at_s") for pin in scenario.clock],
+        maintenance=[_each(one, less, "from_s", "to_s", "announced_s") for one in scenario.maintenance],
+        expected=[_each(one, less, "from_s", "to_s") for one in scenario.expected],
+    )
 
 
-def _events(scenario: Scenario) -> list[Problem]:
-    banks = [bank.id for bank in scenario.banks]
-    links = {"gateway-core", *(f"{bank}-gateway" for bank in banks), *(f"gateway-{bank}" for bank in banks)}
-    processes = {"core", "gateway", "core-postgres", "gateway-postgres", *banks}
-    found = []
-    for number, event in enumerate(scenario.events, start=1):
-        place = f"events[{number}]"
-        verbs = [event.break_, event.mend, event.kill, event.noise]
-        if sum(verb is not None for verb in verbs) != 1:
-            found.append(Problem(place, "exactly one of break, mend, kill, noise"))
-        if event.break_ is not None and event.break_ not in links:
-            found.append(Problem(f"{place}.break", f"one of {', '.join(sorted(links))}"))
-        if event.mend is not None and event.mend not in {*links, "all"}:
-            found.append(Problem(f"{place}.mend", f"all, or one of {', '.join(sorted(links))}"))
-        if event.kill is not None and event.kill not in processes:
-            found.append(Problem(f"{place}.kill", f"one of {', '.join(sorted(processes))}"))
-        if event.noise is not None and event.noise not in scenario.noise:
-            found.append(Problem(f"{place}.noise", "a table of [noise]"))
-        if event.at_s < 0 or event.dead_s < 0:
-            found.append(Problem(place, "seconds are not negative"))
-    return found
-
-
-def _demand(scenario: Scenario) -> list[Problem]:
-    banks = {bank.id for bank in scenario.banks}
-    found = []
-    for demand in scenario.demand:
-        place = f"demand {demand.bank}"
-        seconds = [at_s for at_s, _ in demand.per_s]
-        if demand.bank not in banks:
-            found.append(Problem(place, f"one of {', '.join(sorted(banks))}"))
-        if len(seconds) < 2 or seconds != sorted(set(seconds)) or seconds[0] < 0:
-            found.append(Problem(place, "two points or more, seconds rising from 0"))
-        if any(not 0 <= rate <= PER_S_MAX for _, rate in demand.per_s):
-            found.append(Problem(place, f"rates are 0 to {PER_S_MAX} a second"))
-    return found
+def _each(struct: S, change: Callable[[float], float], *names: str) -> S:
+    return msgspec.structs.replace(struct, **{name: change(getattr(struct, name)) for name in names})
 
 
 def mode_of(event: Event) -> Mode:

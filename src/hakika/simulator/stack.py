@@ -91,7 +91,7 @@ class Stack:
     def __init__(self, folder: StateFolder, plan: Plan) -> None:
         self.folder = folder
         self.plan = plan
-        self.links = Links(link_specs(plan.bank_ids), seed=plan.seed)
+        self.links = Links(link_specs(plan.bank_ids, plan.database_links), seed=plan.seed)
         self.children: dict[str, Child] = {}
         self.databases: dict[str, Servers] = {}
         self.ports: dict[str, int] = {}
@@ -218,13 +218,22 @@ class Stack:
         await migrate(access.owner_url, Path(PACKAGES[role].__path__[0]) / "migrations")
         self.databases[role] = Servers(server, access)
         for user, url in (
-            ("app", access.app_url),
+            ("app", await self._through_link(role, access.app_url)),
             ("reader", access.reader_url),
             ("owner", access.owner_url),
         ):
             self.folder.secret(f"{role}.{user}.url", url)
         self._step(f"{role}'s database is migrated")
         self._watchers[role] = asyncio.create_task(server.supervise(), name=f"watch {role} postgres")
+
+    async def _through_link(self, role: str, url: str) -> str:
+        """Where the role reaches its database: through a link where the plan wants one; nobody else does."""
+        name = f"{role}-postgres"
+        if name not in self.plan.database_links:
+            return url
+        port = self._servers[role].port
+        await self.links.open_database(name, port, self.ports[name])
+        return url.replace(f":{port}/", f":{self.ports[name]}/")
 
     async def _start_bank(self, bank: BankPlan) -> None:
         child = self._child(bank.id, self._bank_settings(bank), role="bank")
@@ -378,7 +387,7 @@ class Stack:
             case "gateway":
                 return self._gateway_settings()
             case "health":
-                urls = {name: self.url(name) for name in PACKAGES}
+                urls = {name: self.url(name) for name in (*PACKAGES, *self.plan.bank_ids)}
                 return write_health_settings(self.folder, self.plan, urls)
 
     def _core_settings(self) -> Path:
@@ -443,5 +452,6 @@ class Stack:
             "seed": self.plan.seed,
             "currency": CURRENCY,
             "public_url": self.url("gateway"),
+            "health_public_key_file": str(self.folder.key_pair(HEALTH)[1]),
         }
         return self.folder.write_settings(bank.id, values, {})

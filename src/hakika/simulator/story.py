@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from hakika.domain.money import decimal_text
+from hakika.simulator.links import DATABASE_LINKS
 from hakika.simulator.lives import Booked, Life
 from hakika.simulator.record import Mark, Record, duration
 from hakika.simulator.tracking import as_of_ms
@@ -61,14 +62,21 @@ class Story:
     amount: str
     lines: list[Line]
 
+    @property
+    def days(self) -> bool:
+        """It has another day's hours in it."""
+        return any(len(line.clock) > len("00:00") for line in self.lines)
+
 
 def stories(record: Record) -> list[Story]:
     """One transfer that arrived late and one that came back, as far as there are such."""
-    outage_from = record.began_ms + record.scenario.outage[0] * 1000
-    outage_to = record.began_ms + record.scenario.outage[1] * 1000
+    bands = [
+        (record.began_ms + since * 1000, record.began_ms + until * 1000) for since, until in record.scenario.outages
+    ]
+    outage_to = bands[0][1]
 
     def inside(life: Life) -> bool:
-        return outage_from <= life.received_ms <= outage_to
+        return any(since <= life.received_ms <= until for since, until in bands)
 
     sampled = {sample.uetr for sample in record.samples if sample.status == 200}
 
@@ -148,10 +156,10 @@ def _meanwhile(record: Record, life: Life) -> list[tuple[int, Line]]:
         kept = "" if place else " The order is on disk: nothing depends on a process."
         words = f"Meanwhile {PROCESSES[mark.target]} is killed{_back(record, mark)}.{kept}"
         lines.append(_line(record, mark.at_ms, words, "broken"))
-    link = record.scenario.main_link
-    mends = [mark for mark in inside if mark.kind == "mend" and mark.target in (link, "all")]
+    whole = (record.scenario.main_link, *DATABASE_LINKS, "all")
+    mends = [mark for mark in inside if mark.kind == "mend" and mark.target in whole]
     for mark in mends[-1:]:
-        lines.append(_line(record, mark.at_ms, "The link to the core is back. Earliest deadline goes first."))
+        lines.append(_line(record, mark.at_ms, f"{mark.note[:1].upper()}{mark.note[1:]}."))
     return lines
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -43,6 +43,7 @@ class Now:
     known: bool = False  # the gateway's database answers
     broken: dict[str, str] = field(default_factory=dict)
     dead: list[str] = field(default_factory=list)
+    zone: str = "EAT"
 
 
 class Terminal:
@@ -108,7 +109,7 @@ class Terminal:
 
     def _block(self, now: Now) -> list[Text]:
         counts = now.counts or Counts(0, 0, 0, 0, 0, 0)
-        story = f"{now.story.day} {now.story:%B %Y, %H:%M} EAT" if now.story else ""
+        story = f"{now.story.day} {now.story:%B %Y, %H:%M} {now.zone}" if now.story else ""
         head = Text.assemble((story, "bold"), f"   {now.at_s:.0f} s of replay   ", (now.phase, "bold"))
         offered = Text(f"offered {now.offered:>7,}   accepted {counts.accepted:>7,}")
         if not now.known:
@@ -163,6 +164,8 @@ class Terminal:
         self.say(f"Deadlines missed: {figures['deadline_missed']}. In doubt past the deadline, resolved since: "
                  f"{figures['in_doubt_past_deadline']}.")  # fmt: skip
         self.say(f"Tracking pages looked at: {figures['tracking_checked']:,}; wrong: {figures['tracking_wrong']}.")
+        for line in seen_lines(figures):
+            self.say(line)
         self.say("")
         if reckoning.kept:
             self.say("✓ Every promise was kept.", "bold " + STYLES["completed"])
@@ -194,6 +197,21 @@ def verdict_lines(figures: dict[str, int], width: int, *, agree: bool) -> list[s
         else:
             lines.append(part)
     return lines
+
+
+def seen_lines(figures: dict[str, Any]) -> list[str]:
+    """What health made of it, where it was there; and how often the leash held."""
+    lines = []
+    if figures.get("leashed"):
+        lines.append(f"Status inquiries sent away by the leash: {figures['leashed']:,}.")
+    if "detected_after_s" not in figures:
+        return lines
+    detected, published = figures["detected_after_s"], figures["published_after_s"]
+    seen = "Not every outage was seen" if detected is None else f"Seen after {detected:.1f} s"
+    said = "not on the page" if published is None else f"on the page after {published:.1f} s"
+    named = "named right" if figures["named_right"] else "named wrong"
+    closed = "closed right" if figures["closed_right"] else "closed wrong"
+    return [*lines, f"{seen}, {said}, {named}, {closed}. False incidents: {figures['false_incidents']}."]
 
 
 def waits_lines(record: Record, width: int) -> list[str]:

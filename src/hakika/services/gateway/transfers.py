@@ -15,6 +15,7 @@ from hakika import clock
 from hakika.domain.ids import attempt_id, return_id
 from hakika.domain.transfer import (
     FINAL,
+    FOR_PEOPLE_MS,
     AcknowledgeReturn,
     BurnDone,
     CloseAttempt,
@@ -127,7 +128,9 @@ class Desk:
                 match effect:
                     case TellBank("final" | "return"):
                         signals.ended(item.transfer, row.bank, row.creditor_msisdn, reason)
-                    case HoldUntil():
+                    case TellBank("held"):
+                        signals.set_aside(item.transfer, row.bank)
+                    case HoldUntil(at_ms=at_ms) if at_ms == FOR_PEOPLE_MS:
                         signals.set_aside(item.transfer, row.bank)
                     case RecordAttempt():
                         signals.attempted(item.transfer, row.bank)

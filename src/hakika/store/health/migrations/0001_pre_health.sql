@@ -108,7 +108,19 @@ CREATE TABLE detector_state (
     state   jsonb NOT NULL,
     upto_ms bigint NOT NULL
 );
-COMMENT ON TABLE detector_state IS 'Where each detector stands; written in the commit of the judgement, so that a killed process goes on where it was.';
+COMMENT ON TABLE detector_state IS 'Where each detector stands; written in the commit of the judgement, so that a killed process goes on where it was. The row `judge` says which tick was the last and whose it was: a tick is committed once, by one process.';
+
+CREATE TABLE component_day (
+    component text NOT NULL,
+    day       date NOT NULL,
+    worst     text NOT NULL CHECK (worst IN ('available', 'degraded', 'unavailable', 'maintenance', 'unknown')),
+    measured  integer NOT NULL DEFAULT 0,
+    good      integer NOT NULL DEFAULT 0,
+    down      integer NOT NULL DEFAULT 0 CHECK (down BETWEEN 0 AND 1500),
+    PRIMARY KEY (component, day),
+    CHECK (good BETWEEN 0 AND measured AND measured <= 1500)
+);
+COMMENT ON TABLE component_day IS 'A day of a component in minutes: measured, good among them (fewer than 5 % technical failures), down (five requests in a row without a reply). Added to in the commit of the tick that closes a minute.';
 
 CREATE TABLE judgement (
     seq    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -127,13 +139,24 @@ CREATE TABLE incident_event (
     incident uuid NOT NULL REFERENCES incident,
     number   integer NOT NULL CHECK (number > 0),
     at_ms    bigint NOT NULL,
-    actor    text NOT NULL,
-    kind     text NOT NULL,
+    actor    text NOT NULL CHECK (actor <> ''),
+    kind     text NOT NULL CHECK (kind IN ('opened', 'opened_by_hand', 'overran', 'localised', 'grew', 'updated',
+        'relapsed', 'recovering', 'conditions', 'closed', 'acknowledged', 'words', 'corrected', 'merged',
+        'said_resolved')),
     body     jsonb NOT NULL,
+    act      uuid UNIQUE,
     PRIMARY KEY (incident, number)
 );
 COMMENT ON TABLE incident_event IS 'What happened to an incident, in order, by rule or by an operator; the present state is folded from it.';
 COMMENT ON COLUMN incident_event.actor IS '`rule`, or the operator''s name.';
+CREATE INDEX incident_event_time ON incident_event (at_ms);
+COMMENT ON COLUMN incident_event.act IS 'The form that an operator sent, so that one sent twice counts once; NULL for rules.';
+
+CREATE TABLE open_cause (
+    cause    text PRIMARY KEY,
+    incident uuid NOT NULL UNIQUE REFERENCES incident
+);
+COMMENT ON TABLE open_cause IS 'The open incidents, one a cause; kept by the trigger on incident_event alone.';
 
 CREATE TABLE maintenance (
     id         uuid PRIMARY KEY,
@@ -151,7 +174,8 @@ CREATE TABLE publication (
     seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at_ms    bigint NOT NULL,
     content_sha256 bytea NOT NULL CHECK (octet_length(content_sha256) = 32),
-    incidents jsonb NOT NULL
+    incidents jsonb NOT NULL,
+    UNIQUE (at_ms, content_sha256)
 );
 COMMENT ON TABLE publication IS 'Every version of the status page that was swapped in, and which event of each incident it shows.';
 
@@ -193,15 +217,47 @@ BEGIN
     RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HK001';
 END $$;
 
-CREATE FUNCTION incident_event_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+CREATE FUNCTION incident_event_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+DECLARE
+    last text;
 BEGIN
     PERFORM 1 FROM incident WHERE id = NEW.incident FOR NO KEY UPDATE;
     IF NEW.number <> (SELECT coalesce(max(e.number), 0) + 1 FROM incident_event e WHERE e.incident = NEW.incident) THEN
         RAISE EXCEPTION 'events of an incident have no gaps' USING ERRCODE = 'HK030';
     END IF;
+    IF (NEW.kind IN ('opened', 'opened_by_hand', 'overran')) <> (NEW.number = 1) THEN
+        RAISE EXCEPTION 'an incident begins with its opening, once' USING ERRCODE = 'HK033';
+    END IF;
+    SELECT kind INTO last FROM incident_event WHERE incident = NEW.incident AND kind IN ('opened', 'opened_by_hand',
+        'overran', 'relapsed', 'recovering', 'said_resolved', 'closed', 'merged') ORDER BY number DESC LIMIT 1;
+    IF last = 'merged' OR (last = 'closed' AND NEW.kind NOT IN ('relapsed', 'words', 'corrected', 'merged')) THEN
+        RAISE EXCEPTION 'the incident is over: % refused', NEW.kind USING ERRCODE = 'HK034';
+    END IF;
+    IF NEW.kind = 'closed' AND (last NOT IN ('recovering', 'said_resolved')
+            OR (SELECT count(*) FROM jsonb_each_text(NEW.body -> 'conditions') WHERE value IN ('met', 'unmeasured')) <> 5
+            OR (SELECT count(*) FROM jsonb_object_keys(NEW.body -> 'conditions')) <> 5) THEN
+        RAISE EXCEPTION 'an incident closes by measurement alone' USING ERRCODE = 'HK035';
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER incident_event_guard BEFORE INSERT ON incident_event FOR EACH ROW EXECUTE FUNCTION incident_event_guard();
+
+CREATE FUNCTION keep_open_cause() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+BEGIN
+    IF NEW.kind IN ('opened', 'opened_by_hand', 'overran') THEN
+        INSERT INTO open_cause VALUES (NEW.body ->> 'cause', NEW.incident);
+    ELSIF NEW.kind = 'localised' THEN
+        UPDATE open_cause SET cause = NEW.body ->> 'cause' WHERE incident = NEW.incident;
+    ELSIF NEW.kind = 'relapsed' THEN
+        INSERT INTO open_cause SELECT body ->> 'cause', incident FROM incident_event
+            WHERE incident = NEW.incident AND body ? 'cause' ORDER BY number DESC LIMIT 1
+            ON CONFLICT (incident) DO NOTHING;
+    ELSIF NEW.kind IN ('closed', 'merged') THEN
+        DELETE FROM open_cause WHERE incident = NEW.incident;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER incident_open_cause AFTER INSERT ON incident_event FOR EACH ROW EXECUTE FUNCTION keep_open_cause();
 
 CREATE TRIGGER incident_append_only BEFORE UPDATE OR DELETE ON incident FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER incident_no_truncate BEFORE TRUNCATE ON incident EXECUTE FUNCTION refuse_change();
@@ -228,6 +284,8 @@ GRANT DELETE ON signal_interval, silence, probe_result, report, refused_input TO
 GRANT UPDATE (count) ON refused_input TO hakika_health_app;
 GRANT INSERT, DELETE, UPDATE (persons) ON report_origin TO hakika_health_app;
 GRANT UPDATE (state, upto_ms) ON detector_state TO hakika_health_app;
+GRANT INSERT, UPDATE (worst, measured, good, down) ON component_day TO hakika_health_app;
+REVOKE EXECUTE ON FUNCTION incident_event_guard(), keep_open_cause() FROM PUBLIC;
 GRANT UPDATE (cancelled_ms) ON maintenance TO hakika_health_app;
 GRANT INSERT ON statement_number, statement TO hakika_health_app;
 GRANT UPDATE (seq) ON statement_number TO hakika_health_app;
