@@ -18,6 +18,8 @@ from hakika.channels.web.status_files import status_files
 from hakika.health import crash_points
 from hakika.health.announcer import Announcer
 from hakika.health.collector import Collector
+from hakika.health.feeds.connector import FeedConnector
+from hakika.health.feeds.poller import FeedPoller
 from hakika.health.judge import Judge
 from hakika.health.naming import Configured, Named
 from hakika.health.operating import Operating
@@ -25,6 +27,8 @@ from hakika.health.page.place import PageSettings
 from hakika.health.publishing import Publishing
 from hakika.health.refitting import Refitting
 from hakika.health.shown import corridor_facts
+from hakika.health.sorting import Vocabulary
+from hakika.outbound.feeds import FeedClient
 from hakika.outbound.signals import SignalsClient
 from hakika.services.health.evidence import Evidence
 from hakika.settings import HealthSettings, secret
@@ -53,6 +57,7 @@ class HealthRole:
         self.collector = Collector(self._lanes, sources)
         components = [one.series for one in settings.component]
         self.evidence = Evidence(self._lanes, person_key=secret(settings.person_key_file), components=components)
+        self._feeds = [FeedConnector(one.name, FeedClient(one.url)) for one in settings.feed]
         crash_point = crash_points.armed(os.environ.get(crash_points.VARIABLE))
         names = Named(
             Configured(one.series, one.kind, one.public_name, tuple(one.instead)) for one in settings.component
@@ -90,6 +95,7 @@ class HealthRole:
             refitting,
             publishing,
             screens,
+            FeedPoller(self.evidence, self._feeds, vocabulary(settings)),
             *([self._announcer] if self._announcer else []),
         ]
 
@@ -108,6 +114,8 @@ class HealthRole:
         await self.collector.close()
         if self._announcer is not None:
             await self._announcer.close()
+        for feed in self._feeds:
+            await feed.close()
         await self._lanes.close()
 
     async def _readyz(self, request: Request) -> Response:
@@ -147,6 +155,16 @@ def announcer(settings: HealthSettings, lanes: Lanes, publishing: Publishing) ->
         folder=Path(settings.page_folder) / "statements",
         scale=settings.scale,
     )
+
+
+def vocabulary(settings: HealthSettings) -> Vocabulary:
+    """The names by which people speak of us and of what we have."""
+    words = {
+        one.series: tuple(word for word in (one.public_name, *one.words) if word)
+        for one in settings.component
+        if one.kind != "role"
+    }
+    return Vocabulary((settings.operator,), words)
 
 
 async def _live(request: Request) -> Response:
