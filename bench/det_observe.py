@@ -1,0 +1,174 @@
+"""Turns what happened into what health is told, and when: the same plain values that running roles deliver.
+
+An end is learnt when it is known, not when its transfer began: the late good ones one bucket on, a stuck transfer when
+it passes its corridor's p99.9 (15 s: one or two buckets on), a failed synthetic test when its 10 s are over. `Observer`
+carries what is still under way from chunk to chunk. `Seen` keeps the counts as arrays, for the baselines and for
+counting over months; `ticks` hands out the same numbers as `Interval`, `ProbeResult`, `Reports` and `Silence`. Counts
+are seen by corridor and by product over all corridors.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench.det_platform import BUCKET_S, CORRIDORS, PRODUCTS, REASONS, STREAMS, corridors
+from bench.det_world import APP, PROBES, REPORT_EVERY, SERVICES, VANTAGES, Counts, Flags, Recording
+from hakika.health.observations import STUCK, Interval, ProbeResult, Reports, Silence
+
+COLLECTED_AFTER_S = 1.0  # a bucket's counts are in health's hands so long after the bucket ends
+STAY = 6  # buckets that a stuck transfer stays open before it ends after all
+TAIL = 8  # buckets of the past that a chunk needs
+FAILURES = (*REASONS, STUCK)
+SERIES = (*(corridor.name for corridor in corridors()), *(f"product:{product}" for product in PRODUCTS))
+SERVICE_NAMES = (*SERIES[:CORRIDORS], "app")
+GATEWAY = "gateway"  # the source of all counts
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Counts by the bucket in which they were learnt, times x SERIES; `failed` is FAILURES x times x SERIES."""
+
+    start_s: int
+    ended: Counts
+    failed: Counts
+    arrived: Counts
+    open_count: Counts
+    oldest_s: Counts
+    missing: Flags
+    silent: Flags
+    stamp_s: float  # added to the true time of a bucket in the stamps of the gateway
+
+    @property
+    def buckets(self) -> int:
+        """How many intervals of 10 s."""
+        return int(self.ended.shape[0])
+
+
+@dataclass(slots=True)
+class Tick:
+    """Everything that reaches health at `now_s`: the end of one bucket and the second that collecting takes."""
+
+    now_s: float
+    intervals: list[tuple[str, Interval]] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
+    probes: list[ProbeResult] = field(default_factory=list)
+    reports: list[tuple[str, Reports]] = field(default_factory=list)
+
+
+class Observer:
+    """Follows one platform; hand it the recordings in order."""
+
+    def __init__(self) -> None:
+        self._ok_late: Counts = np.zeros((TAIL, STREAMS), np.int32)
+        self._stuck: Counts = np.zeros((TAIL, STREAMS), np.int32)
+        self._failing: list[ProbeResult] = []
+
+    def seen(self, recording: Recording) -> Seen:
+        """The recording's counts by when they are learnt."""
+        count = recording.buckets
+        late = np.concatenate([self._ok_late, recording.ok_late])
+        stuck = np.concatenate([self._stuck, recording.stuck + recording.lost])
+        staying = np.concatenate([self._stuck, recording.stuck])
+        self._ok_late, self._stuck = late[-TAIL:], staying[-TAIL:]
+        index = recording.start_s // BUCKET_S + np.arange(-TAIL, count)
+        later = (stuck + (index[:, None] + np.arange(STREAMS)) % 2) // 2  # of an odd one out, now here, now there
+        learnt_stuck = (stuck - later)[TAIL - 1 : -1] + later[TAIL - 2 : -2]
+        failed = np.concatenate([recording.failed, learnt_stuck[None]])
+        ended = recording.ok + late[TAIL - 1 : -1] + recording.own + failed.sum(axis=0)
+        held = sum(staying[TAIL - back : TAIL - back + count] for back in range(STAY))
+        lost_open = np.cumsum(recording.lost, axis=0)
+        lost_open[recording.lost_until :] = 0
+        open_count = recording.ok_late + held + lost_open
+        copies = np.ones((count, 1), np.int32)
+        copies[recording.copies_from :] = recording.copies
+        missing = np.zeros((count, len(SERIES)), np.bool_)
+        missing[:, :CORRIDORS] = recording.missing
+        missing[:, CORRIDORS:] = recording.silent[:, None]
+        return Seen(
+            recording.start_s,
+            _columns(ended) * copies,
+            _columns(failed) * copies,
+            _columns(recording.arrived()) * copies,
+            _columns(open_count) * copies,
+            _oldest(recording.ok_late, staying, lost_open),
+            missing,
+            recording.silent,
+            recording.skew_s,
+        )
+
+    def ticks(self, recording: Recording) -> Iterator[Tick]:
+        """The recording as health is told it, bucket by bucket."""
+        seen = self.seen(recording)
+        ended, arrived = seen.ended.tolist(), seen.arrived.tolist()
+        failed = seen.failed.transpose(1, 2, 0).tolist()
+        open_count, oldest, missing = seen.open_count.tolist(), seen.oldest_s.tolist(), seen.missing.tolist()
+        silent = seen.silent.tolist()
+        probes = _by_bucket(recording)
+        for bucket in range(seen.buckets):
+            at_s = float(seen.start_s + bucket * BUCKET_S)
+            tick = Tick(at_s + BUCKET_S + COLLECTED_AFTER_S)
+            if silent[bucket]:
+                tick.silences.append(Silence(at_s + BUCKET_S, GATEWAY))
+            for column, name in enumerate(SERIES):
+                if missing[bucket][column]:
+                    continue
+                reasons = {reason: k for reason, k in zip(FAILURES, failed[bucket][column], strict=True) if k}
+                interval = Interval(
+                    at_s + seen.stamp_s,
+                    float(BUCKET_S),
+                    ended[bucket][column],
+                    reasons,
+                    arrived[bucket][column],
+                    open_count[bucket][column],
+                    float(oldest[bucket][column]),
+                )
+                tick.intervals.append((name, interval))
+            tick.probes, self._failing = self._failing, []
+            for result in probes.get(bucket, ()):
+                (tick.probes if result.ok else self._failing).append(result)
+            if bucket % REPORT_EVERY == REPORT_EVERY - 1:
+                tick.reports = _reports(recording, bucket // REPORT_EVERY)
+            yield tick
+
+
+def _columns(streams: Counts) -> Counts:
+    """Streams gathered into SERIES: each corridor, then each product."""
+    shape = (*streams.shape[:-1], CORRIDORS, len(PRODUCTS))
+    by = streams.reshape(shape)
+    columns: Counts = np.concatenate([by.sum(axis=-1), by.sum(axis=-2)], axis=-1).astype(np.int32)
+    return columns
+
+
+def _oldest(late: Counts, staying: Counts, lost_open: Counts) -> Counts:
+    """Age in seconds of the oldest open transfer of each series at the end of each bucket."""
+    count = late.shape[0]
+    oldest = np.where(_columns(late) > 0, BUCKET_S // 2, 0).astype(np.int32)
+    for back in range(STAY):
+        there = _columns(staying[TAIL - back : TAIL - back + count]) > 0
+        oldest[there] = (back + 1) * BUCKET_S
+    waiting = _columns(lost_open) > 0
+    run = np.zeros(waiting.shape[1], np.int32)
+    for bucket in np.flatnonzero(waiting.any(axis=1)):
+        run = np.where(waiting[bucket], np.maximum(run, 0) + BUCKET_S, 0)
+        oldest[bucket] = np.maximum(oldest[bucket], run)
+    return oldest
+
+
+def _by_bucket(recording: Recording) -> dict[int, list[ProbeResult]]:
+    found: dict[int, list[ProbeResult]] = {}
+    for bucket, probe, vantage in np.argwhere(recording.probe_ok >= 0).tolist():
+        at_s = float(recording.start_s + bucket * BUCKET_S + vantage)
+        ok = bool(recording.probe_ok[bucket, probe, vantage] == 1)
+        latency_s = float(recording.probe_latency_s[bucket, probe, vantage]) if ok else float(BUCKET_S)
+        result = ProbeResult(at_s, VANTAGES[vantage], PROBES[probe], ok, latency_s, "" if ok else "no_answer")
+        found.setdefault(bucket, []).append(result)
+    return found
+
+
+def _reports(recording: Recording, step: int) -> list[tuple[str, Reports]]:
+    at_s = float(recording.start_s + step * REPORT_EVERY * BUCKET_S)
+    width_s = float(REPORT_EVERY * BUCKET_S)
+    persons = recording.reports[step].tolist()
+    assert len(persons) == SERVICES == APP + 1
+    return [(name, Reports(at_s, width_s, persons[place])) for place, name in enumerate(SERVICE_NAMES)]
