@@ -9,6 +9,7 @@ are seen by corridor and by product over all corridors.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ FAILURES = (*REASONS, STUCK)
 SERIES = (*(corridor.name for corridor in corridors()), *(f"product:{product}" for product in PRODUCTS))
 SERVICE_NAMES = (*SERIES[:CORRIDORS], "app")
 GATEWAY = "gateway"  # the source of all counts
+NONE_FAILED: dict[Any, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,36 +102,54 @@ class Observer:
     def ticks(self, recording: Recording) -> Iterator[Tick]:
         """The recording as health is told it, bucket by bucket."""
         seen = self.seen(recording)
-        ended, arrived = seen.ended.tolist(), seen.arrived.tolist()
-        failed = seen.failed.transpose(1, 2, 0).tolist()
-        open_count, oldest, missing = seen.open_count.tolist(), seen.oldest_s.tolist(), seen.missing.tolist()
+        columns = [
+            array.tolist()
+            for array in (seen.ended, seen.arrived, seen.open_count, seen.oldest_s.astype(np.float64), seen.missing)
+        ]
+        failing = _failing(seen)
         silent = seen.silent.tolist()
         probes = _by_bucket(recording)
-        for bucket in range(seen.buckets):
+        for bucket, ended, arrived, open_count, oldest, missing in zip(range(seen.buckets), *columns, strict=True):
             at_s = float(seen.start_s + bucket * BUCKET_S)
+            stamp_s, width_s = at_s + seen.stamp_s, float(BUCKET_S)
             tick = Tick(at_s + BUCKET_S + COLLECTED_AFTER_S)
             if silent[bucket]:
                 tick.silences.append(Silence(at_s + BUCKET_S, GATEWAY))
-            for column, name in enumerate(SERIES):
-                if missing[bucket][column]:
-                    continue
-                reasons = {reason: k for reason, k in zip(FAILURES, failed[bucket][column], strict=True) if k}
-                interval = Interval(
-                    at_s + seen.stamp_s,
-                    float(BUCKET_S),
-                    ended[bucket][column],
-                    reasons,
-                    arrived[bucket][column],
-                    open_count[bucket][column],
-                    float(oldest[bucket][column]),
+            failed = failing.get(bucket, NONE_FAILED)
+            tick.intervals = [
+                (
+                    name,
+                    Interval(
+                        stamp_s,
+                        width_s,
+                        ended[place],
+                        failed.get(place, NONE_FAILED),
+                        arrived[place],
+                        open_count[place],
+                        oldest[place],
+                    ),
                 )
-                tick.intervals.append((name, interval))
+                for place, name in enumerate(SERIES)
+                if not missing[place]
+            ]
             tick.probes, self._failing = self._failing, []
             for result in probes.get(bucket, ()):
                 (tick.probes if result.ok else self._failing).append(result)
             if bucket % REPORT_EVERY == REPORT_EVERY - 1:
                 tick.reports = _reports(recording, bucket // REPORT_EVERY)
             yield tick
+
+
+def _failing(seen: Seen) -> dict[int, dict[int, dict[str, int]]]:
+    """Bucket, place in SERIES and reason of all failures."""
+    found: dict[int, dict[int, dict[str, int]]] = {}
+    reasons, buckets, places = np.nonzero(seen.failed)
+    counts = seen.failed[reasons, buckets, places]
+    for reason, bucket, place, count in zip(
+        reasons.tolist(), buckets.tolist(), places.tolist(), counts.tolist(), strict=True
+    ):
+        found.setdefault(bucket, {}).setdefault(place, {})[FAILURES[reason]] = count
+    return found
 
 
 def _columns(streams: Counts) -> Counts:
@@ -157,11 +177,16 @@ def _oldest(late: Counts, staying: Counts, lost_open: Counts) -> Counts:
 
 def _by_bucket(recording: Recording) -> dict[int, list[ProbeResult]]:
     found: dict[int, list[ProbeResult]] = {}
-    for bucket, probe, vantage in np.argwhere(recording.probe_ok >= 0).tolist():
+    places = np.nonzero(recording.probe_ok >= 0)
+    where = np.transpose(places).tolist()
+    passes, latencies = recording.probe_ok[places].tolist(), recording.probe_latency_s[places].tolist()
+    for (bucket, probe, vantage), passed, latency_s in zip(where, passes, latencies, strict=True):
         at_s = float(recording.start_s + bucket * BUCKET_S + vantage)
-        ok = bool(recording.probe_ok[bucket, probe, vantage] == 1)
-        latency_s = float(recording.probe_latency_s[bucket, probe, vantage]) if ok else float(BUCKET_S)
-        result = ProbeResult(at_s, VANTAGES[vantage], PROBES[probe], ok, latency_s, "" if ok else "no_answer")
+        result = (
+            ProbeResult(at_s, VANTAGES[vantage], PROBES[probe], True, latency_s)
+            if passed
+            else ProbeResult(at_s, VANTAGES[vantage], PROBES[probe], False, float(BUCKET_S), "no_answer")
+        )
         found.setdefault(bucket, []).append(result)
     return found
 
