@@ -130,6 +130,26 @@ def test_domain_is_pure() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# The judgement of health: which of its modules see files, a clock or a database is for others to say.
+HEALTH_PURE = {
+    "detector", "failures", "file_times", "fitting", "fitting_volume", "fusion", "judgement", "localise",
+    "observations", "probes", "profile", "reports", "volume",
+}  # fmt: skip
+
+
+def test_judgement_of_health_is_pure() -> None:
+    pure = {f"hakika.health.{name}" for name in HEALTH_PURE}
+    wrong = [
+        f"{_where(path, line)}: judgement imports {name}"
+        for path, tree, _ in SOURCES
+        if _package(path) == "health" and path.stem in HEALTH_PURE
+        for line, name in _imports(tree)
+        if name not in pure and name.split(".")[0] not in PURE_STDLIB | {"datetime", "statistics"}
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert {path.stem for path, _, _ in SOURCES if _package(path) == "health"} >= HEALTH_PURE
+
+
 def test_domain_takes_the_type_of_an_id_and_makes_none() -> None:
     wrong = [
         f"{_where(path, node.lineno)}: domain takes UUID from uuid and nothing else"

@@ -23,6 +23,9 @@ app = App(
     version_flags=["--version"],
 )
 
+health = App(name="health", help="Know first: detect, evaluate.", help_format="markdown")
+app.command(health)
+
 State = Annotated[Path, Parameter(help="Folder of the platform's data.")]
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
@@ -212,6 +215,36 @@ def migrate(
         return _refused(str(error))
     print("\n".join(names) if names else "nothing to do")
     return 0
+
+
+@health.command
+def evaluate(
+    file: Annotated[Path, Parameter(help="A CSV: time, status, count; or a time and a value.")],
+    *,
+    failure: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="Statuses that are technical failures."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="Columns that tell several series apart."),
+    ] = None,
+    fit_until: Annotated[str | None, Parameter(help="Where quiet data ends (ISO or unix time) [half].")] = None,
+    time: Annotated[str | None, Parameter(help="The column of times, where its name does not say so.")] = None,
+    value: Annotated[str | None, Parameter(help="The column of values, where its name does not say so.")] = None,
+) -> int:
+    """Run the detector over a file of measurements; each alarm is a line of JSON.
+
+    Exit status 0 where the file was judged, whatever was found; 1 where it cannot be read, with the row and the
+    rule; 2 where the command line was not understood.
+
+    Example: `hakika health evaluate acquirer.csv --failure failed reversed --fit-until 2026-03-01T00:00:00Z`
+    """
+    from hakika.health import evaluate as evaluation
+    from hakika.health.series_file import Columns
+
+    columns = Columns(time, value, tuple(group or ()), tuple(failure or ()))
+    return evaluation.run(file, columns, fit_until)
 
 
 def _ask(state: Path, request: dict[str, str]) -> dict[str, Any] | None:

@@ -19,14 +19,15 @@ class Interval:
     `ended` counts outcomes learnt in the interval, customers' own errors (unknown wallet, limits) among them as
     outcomes that say nothing against the platform. `failed` counts technical failures by reason, each of them in
     `ended` too, `STUCK` included. `arrived` counts transfers that customers began: the volume, which falls when a
-    channel is silent. `open_count` and `oldest_s` are the backlog at the interval's end.
+    channel is silent (in a series from a file any amount, rates among them). `open_count` and `oldest_s` are the
+    backlog at the interval's end.
     """
 
     at_s: float
     width_s: float
     ended: int
     failed: Mapping[str, int] = field(default_factory=dict)
-    arrived: int = 0
+    arrived: float = 0
     open_count: int = 0
     oldest_s: float = 0.0
 

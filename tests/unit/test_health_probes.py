@@ -1,0 +1,101 @@
+"""Probes: three vantages that fail open, one broken vantage or one flaky probe does not."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hakika.clock import seeded
+from hakika.health.judgement import Alarm, Level
+from hakika.health.observations import ProbeResult
+from hakika.health.probes import ProbeQuorum
+
+EVERY_S = 30.0
+VANTAGES = ("nairobi", "mombasa", "kigali")
+
+
+def rounds(count: int, failing: "dict[str, float]", first: int = 0, seed: int = 1) -> list[ProbeResult]:
+    """Rounds of one test a vantage, each failing with its own probability (0.005 where none is given)."""
+    chance = seeded(seed)
+    return [
+        ProbeResult(
+            (first + number) * EVERY_S + place * 10.0, name, "ussd", ok=chance.random() >= failing.get(name, 0.005)
+        )
+        for number in range(count)
+        for place, name in enumerate(VANTAGES)
+    ]
+
+
+def said(quorum: ProbeQuorum, results: list[ProbeResult]) -> list[Alarm]:
+    """Everything the quorum said."""
+    return [alarm for result in results for alarm in quorum.step(result)]
+
+
+def published(found: list[Alarm]) -> list[Alarm]:
+    """Only what would open an incident."""
+    return [alarm for alarm in found if alarm.level is Level.PUBLISH]
+
+
+@pytest.mark.parametrize(("share", "within_s"), [(1.0, 60), (0.5, 300)])
+def test_a_dead_way_in_is_seen_by_three(share: float, within_s: float) -> None:
+    quorum = ProbeQuorum("ussd")
+    said(quorum, rounds(100, {}))
+    found = published(said(quorum, rounds(20, dict.fromkeys(VANTAGES, share), first=100)))
+    assert found
+    assert found[0].at_s - 100 * EVERY_S <= within_s
+    assert 0 <= found[0].start_s - 100 * EVERY_S <= 120
+
+
+def test_a_broken_vantage_opens_nothing_for_a_week() -> None:
+    found = said(ProbeQuorum("ussd"), rounds(7 * 2880, {"mombasa": 1.0}))
+    assert max((alarm.level for alarm in found), default=Level.QUIET) <= Level.AMBER
+
+
+def test_two_broken_vantages_warn_banks_and_do_not_publish() -> None:
+    found = said(ProbeQuorum("ussd"), rounds(120, {"mombasa": 1.0, "kigali": 1.0, "nairobi": 0.0}))
+    assert max(alarm.level for alarm in found) is Level.SLOW
+
+
+def test_a_flaky_probe_is_learnt_as_flaky() -> None:
+    quiet = rounds(2000, dict.fromkeys(VANTAGES, 0.15))
+    quorum = ProbeQuorum.fit("ussd", quiet)
+    assert quorum.slip == pytest.approx(0.125, abs=0.02)
+    month = rounds(30 * 2880, dict.fromkeys(VANTAGES, 0.15), first=2000, seed=9)
+    flaky = len(published(said(quorum, month)))
+    assert flaky <= len(published(said(ProbeQuorum("ussd"), month)))
+
+
+def test_quiet_months_publish_nothing() -> None:
+    assert not published(said(ProbeQuorum("ussd"), rounds(60 * 2880, {}, seed=4)))
+
+
+def test_a_vantage_that_went_away_counts_no_more() -> None:
+    quorum = ProbeQuorum("ussd")
+    said(quorum, rounds(4, {"mombasa": 1.0, "kigali": 1.0, "nairobi": 0.0}))
+    later = [ProbeResult(2000.0 + number, "nairobi", "ussd", ok=False) for number in range(5)]
+    assert not published(said(quorum, later))
+    assert quorum.vantage_scores(2004.0) == (8.0,)
+
+
+def test_it_is_over_when_two_of_three_are_green_for_five_minutes() -> None:
+    quorum = ProbeQuorum("ussd")
+    said(quorum, rounds(10, dict.fromkeys(VANTAGES, 1.0)))
+    assert quorum.level is Level.PUBLISH
+    found = said(quorum, rounds(40, {"mombasa": 1.0, "nairobi": 0.0, "kigali": 0.0}, first=10))
+    assert [alarm.level for alarm in found] == [Level.QUIET, Level.AMBER]
+    assert 300 <= found[0].at_s - 10 * EVERY_S <= 360
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([*VANTAGES, "kisumu"]), st.booleans()), max_size=120), st.integers(0, 119))
+def test_saved_and_restored_it_has_the_same_future(drawn: "list[tuple[str, bool]]", cut: int) -> None:
+    results = [ProbeResult(number * 7.0, name, "ussd", ok=ok) for number, (name, ok) in enumerate(drawn)]
+    through, killed = ProbeQuorum("ussd"), ProbeQuorum("ussd")
+    whole = said(through, results)
+    first = said(killed, results[:cut])
+    # A vantage that has not spoken yet has no time: it is not in the state at all, so this is plain JSON.
+    woken = ProbeQuorum.from_state(json.loads(json.dumps(killed.to_state(), allow_nan=False)))
+    assert first + said(woken, results[cut:]) == whole
+    assert woken.to_state() == through.to_state()
+    assert all(alarm.start_s <= alarm.at_s for alarm in whole)
