@@ -12,12 +12,13 @@ BENCHMARKS = {"DET": "bench.det"}
 
 def main(arguments: list[str]) -> int:
     """Run what is asked for; 2 for a name that does not exist."""
-    names = [arguments[0].upper()] if arguments else list(BENCHMARKS)
+    named = bool(arguments) and not arguments[0].startswith("-")
+    names = [arguments[0].upper()] if named else list(BENCHMARKS)
     for name in names:
         if name not in BENCHMARKS:
             print(f"There is no benchmark {name}. There are: {', '.join(BENCHMARKS)}", file=sys.stderr)
             return 2
-        code: int = importlib.import_module(BENCHMARKS[name]).main(arguments[1:])
+        code: int = importlib.import_module(BENCHMARKS[name]).main(arguments[named:])
         if code:
             return code
     return 0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.det_observe import Seen
-from bench.det_platform import CORRIDORS, Floats
+from bench.det_platform import Floats
 from bench.det_world import PROBES, REPORT_EVERY, Counts, Flags, Recording
 from hakika import clock
 
@@ -65,10 +65,8 @@ class Baseline:
 
 def watched(parts: list[tuple[Recording, Seen]]) -> Watched:
     """A stretch from consecutive chunks; what was not delivered counts as nothing seen."""
-    ended = np.concatenate([np.where(seen.missing, 0, seen.ended)[:, :CORRIDORS] for _, seen in parts])
-    failed = np.concatenate(
-        [np.where(seen.missing, 0, seen.failed.sum(axis=0, dtype=np.int32))[:, :CORRIDORS] for _, seen in parts]
-    )
+    ended = np.concatenate([np.where(seen.missing, 0, seen.ended) for _, seen in parts])
+    failed = np.concatenate([np.where(seen.missing, 0, seen.failed.sum(axis=0, dtype=np.int32)) for _, seen in parts])
     return Watched(
         ended.astype(np.int32),
         failed.astype(np.int32),

@@ -29,7 +29,7 @@ from bench.det_seeds import FIRST_JUDGED_DAY
 from bench.det_world import PROBES, Feed, Recording
 
 WARM_BUCKETS = 2_520  # 7 h of ordinary time before the onset: the longest window of a baseline is 6 h
-JUDGED_DAYS = 60  # onsets fall into this many days after the fit
+JUDGED_DAYS = 30  # onsets fall into this many days from the first judged one
 MINUTE = 60 // BUCKET_S
 STRATA = {"<6": (0.0, 6.0), "6-60": (6.0, 60.0), ">=60": (60.0, float("inf"))}  # transfers a minute at the onset
 WHOLE = "all"  # the one stratum of kinds that touch every corridor

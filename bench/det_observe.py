@@ -4,11 +4,12 @@ An end is learnt when it is known, not when its transfer began: the late good on
 it passes its corridor's p99.9 (15 s: one or two buckets on), a failed synthetic test when its 10 s are over. `Observer`
 carries what is still under way from chunk to chunk. `Seen` keeps the counts as arrays, for the baselines and for
 counting over months; `ticks` hands out the same numbers as `Interval`, `ProbeResult`, `Reports` and `Silence`. Counts
-are seen by corridor and by product over all corridors.
+are told by corridor; by product too, when somebody asks what exactly is broken.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,18 @@ COLLECTED_AFTER_S = 1.0  # a bucket's counts are in health's hands so long after
 STAY = 6  # buckets that a stuck transfer stays open before it ends after all
 TAIL = 8  # buckets of the past that a chunk needs
 FAILURES = (*REASONS, STUCK)
-SERIES = (*(corridor.name for corridor in corridors()), *(f"product:{product}" for product in PRODUCTS))
-SERVICE_NAMES = (*SERIES[:CORRIDORS], "app")
+SERIES = tuple(corridor.name for corridor in corridors())
+SERVICE_NAMES = (*SERIES, "app")
 GATEWAY = "gateway"  # the source of all counts
 NONE_FAILED: dict[Any, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Counts by the bucket in which they were learnt, times x SERIES; `failed` is FAILURES x times x SERIES."""
+    """Counts by the bucket in which they were learnt, times x SERIES; `failed` is FAILURES x times x SERIES.
+
+    `by_product` holds outcomes and technical failures (first index) of each corridor and product (last two).
+    """
 
     start_s: int
     ended: Counts
@@ -37,6 +41,7 @@ class Seen:
     arrived: Counts
     open_count: Counts
     oldest_s: Counts
+    by_product: Counts
     missing: Flags
     silent: Flags
     stamp_s: float  # added to the true time of a bucket in the stamps of the gateway
@@ -49,13 +54,17 @@ class Seen:
 
 @dataclass(slots=True)
 class Tick:
-    """Everything that reaches health at `now_s`: the end of one bucket and the second that collecting takes."""
+    """Everything that reaches health at `now_s`: the end of one bucket and the second that collecting takes.
+
+    `by_product` tells the outcomes and the technical failures of the last so many buckets, by corridor and product.
+    """
 
     now_s: float
     intervals: list[tuple[str, Interval]] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
     probes: list[ProbeResult] = field(default_factory=list)
     reports: list[tuple[str, Reports]] = field(default_factory=list)
+    by_product: Callable[[int], list[list[list[int]]]] = field(default=lambda _: [])
 
 
 class Observer:
@@ -84,9 +93,6 @@ class Observer:
         open_count = recording.ok_late + held + lost_open
         copies = np.ones((count, 1), np.int32)
         copies[recording.copies_from :] = recording.copies
-        missing = np.zeros((count, len(SERIES)), np.bool_)
-        missing[:, :CORRIDORS] = recording.missing
-        missing[:, CORRIDORS:] = recording.silent[:, None]
         return Seen(
             recording.start_s,
             _columns(ended) * copies,
@@ -94,7 +100,8 @@ class Observer:
             _columns(recording.arrived()) * copies,
             _columns(open_count) * copies,
             _oldest(recording.ok_late, staying, lost_open),
-            missing,
+            (np.stack([ended, failed.sum(axis=0)]) * copies).reshape(2, count, CORRIDORS, len(PRODUCTS)),
+            recording.missing,
             recording.silent,
             recording.skew_s,
         )
@@ -113,8 +120,9 @@ class Observer:
             at_s = float(seen.start_s + bucket * BUCKET_S)
             stamp_s, width_s = at_s + seen.stamp_s, float(BUCKET_S)
             tick = Tick(at_s + BUCKET_S + COLLECTED_AFTER_S)
+            tick.by_product = partial(_by_product, seen, bucket)
             if silent[bucket]:
-                tick.silences.append(Silence(at_s + BUCKET_S, GATEWAY))
+                tick.silences.append(Silence(at_s, GATEWAY))  # asked for this bucket
             failed = failing.get(bucket, NONE_FAILED)
             tick.intervals = [
                 (
@@ -140,6 +148,14 @@ class Observer:
             yield tick
 
 
+def _by_product(seen: Seen, bucket: int, last: int) -> list[list[list[int]]]:
+    """Outcomes, then failures, of the `last` buckets up to this one in which counts were delivered."""
+    span = slice(max(0, bucket + 1 - last), bucket + 1)
+    there = ~seen.missing[span][None, :, :, None]
+    told: list[list[list[int]]] = (seen.by_product[:, span] * there).sum(axis=1).tolist()
+    return told
+
+
 def _failing(seen: Seen) -> dict[int, dict[int, dict[str, int]]]:
     """Bucket, place in SERIES and reason of all failures."""
     found: dict[int, dict[int, dict[str, int]]] = {}
@@ -153,10 +169,8 @@ def _failing(seen: Seen) -> dict[int, dict[int, dict[str, int]]]:
 
 
 def _columns(streams: Counts) -> Counts:
-    """Streams gathered into SERIES: each corridor, then each product."""
-    shape = (*streams.shape[:-1], CORRIDORS, len(PRODUCTS))
-    by = streams.reshape(shape)
-    columns: Counts = np.concatenate([by.sum(axis=-1), by.sum(axis=-2)], axis=-1).astype(np.int32)
+    """Streams gathered by corridor."""
+    columns: Counts = streams.reshape(*streams.shape[:-1], CORRIDORS, len(PRODUCTS)).sum(axis=-1).astype(np.int32)
     return columns
 
 

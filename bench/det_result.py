@@ -30,8 +30,8 @@ class TrialOutcome:
     from_onset: dict[str, float]
     named: str | None = None  # what Hakika said is broken when it opened
     named_later: str | None = None  # and five minutes after
-    right: bool | None = None
-    right_later: bool | None = None
+    right: str | None = None  # exact, wider (what is broken and more) or wrong
+    right_later: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,12 @@ def delay(trials: Sequence[TrialOutcome], judge: str) -> Delay:
     return Delay(quantile(delays, 0.5), quantile(delays, 0.95), missed(delays), len(delays))
 
 
-def named_right(trials: Sequence[TrialOutcome], *, later: bool = False) -> float | None:
-    """Of the faults found, the share whose cause was named right; None where none was found."""
+def named_right(trials: Sequence[TrialOutcome], *, later: bool = True, wider: bool = False) -> float | None:
+    """Of the faults found, the share whose cause was named exactly, or at least widely; None where none was found."""
     told = [one.right_later if later else one.right for one in trials]
     judged = [right for right in told if right is not None]
-    return sum(judged) / len(judged) if judged else None
+    good = ("exact", "wider") if wider else ("exact",)
+    return sum(right in good for right in judged) / len(judged) if judged else None
 
 
 def write(result: Result, path: Path) -> None:

@@ -5,7 +5,9 @@ other rules show their median. Readable without colour and at 80 columns.
 """
 
 from math import inf
+from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +17,7 @@ from bench.det_faults import HARMLESS, KINDS
 from bench.det_result import HAKIKA, Delay, Result, delay, named_right
 from bench.det_targets import Target, targets
 
+LOOK: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0), "title_justify": "left"}
 SHORT = {
     "burn rate 14.4x, 6x": "burn",
     "5 min above 10 %": "10 %",
@@ -53,31 +56,32 @@ def share(value: float | None) -> str:
 
 
 def _delays(result: Result) -> Table:
-    table = Table(title="Delay from the first affected transfer, seconds: median/p95, misses", pad_edge=False)
-    table.add_column("fault")
-    table.add_column("tx/min")
-    table.add_column(HAKIKA, justify="right", style="green")
+    table = Table(title="Delay from the first affected transfer, seconds: median/p95, misses", **LOOK)
+    table.add_column("fault", no_wrap=True)
+    table.add_column("tx/min", no_wrap=True)
+    table.add_column(HAKIKA, justify="right", style="green", no_wrap=True)
     table.add_column("named", justify="right")
     for baseline in BASELINES:
         table.add_column(SHORT[baseline.name], justify="right")
     for kind in KINDS:
         if kind.family == HARMLESS:
             continue
-        for place, stratum in enumerate(kind.strata):
+        name = kind.name
+        for stratum in kind.strata:
             trials = result.cell(kind.name, stratum)
             if not trials:
                 continue
             others = [number(delay(trials, baseline.name).median_s) for baseline in BASELINES]
-            name = kind.name if place == 0 else ""
             mine = delay(trials, HAKIKA)
-            right = share(named_right(trials, later=True))
-            table.add_row(name, stratum, cell(mine), right, *others, end_section=place == len(kind.strata) - 1)
+            right = share(named_right(trials))
+            table.add_row(name, stratum, cell(mine), right, *others)
+            name = ""
     return table
 
 
 def _quiet(result: Result) -> Table:
     months = f"{result.months:g} platform-months of 20 corridors"
-    table = Table(title=f"False public incidents in {months}", pad_edge=False)
+    table = Table(title=f"False public incidents in {months}", **LOOK)
     for head in ("", "count", "a month", "95 % interval"):
         table.add_column(head, justify="right" if head else "left")
     for judge in (HAKIKA, *(baseline.name for baseline in BASELINES)):
@@ -88,7 +92,7 @@ def _quiet(result: Result) -> Table:
 
 
 def _harmless(result: Result) -> Table:
-    table = Table(title="Opened although nothing was broken, of so many trials", pad_edge=False)
+    table = Table(title="Opened although nothing was broken, of so many trials", **LOOK)
     table.add_column("harmless event")
     table.add_column("of", justify="right")
     table.add_column(HAKIKA, justify="right", style="green")
@@ -104,7 +108,7 @@ def _harmless(result: Result) -> Table:
 
 
 def _targets(lines: list[Target]) -> Table:
-    table = Table(title="Targets", pad_edge=False)
+    table = Table(title="Targets", **LOOK)
     for head in ("target", "at most", "measured", ""):
         table.add_column(head)
     for line in lines:

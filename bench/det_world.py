@@ -9,7 +9,7 @@ drawn with numpy from the seeds given: 100 platform-months have 518 million inte
 except an event that runs over the chunk's end, which is cut there.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,28 @@ class Recording:
         total: Counts = self.ok + self.ok_late + self.own + self.failed.sum(axis=0, dtype=np.int32)
         total += self.stuck + self.lost
         return total
+
+    def after(self, first: int, until: int) -> "Recording":
+        """The part from bucket `first` (a multiple of 3) up to and without `until`, as a recording of its own."""
+        part = slice(first, until)
+        return replace(
+            self,
+            start_s=self.start_s + first * BUCKET_S,
+            ok=self.ok[part],
+            ok_late=self.ok_late[part],
+            own=self.own[part],
+            failed=self.failed[:, part],
+            stuck=self.stuck[part],
+            lost=self.lost[part],
+            missing=self.missing[part],
+            silent=self.silent[part],
+            probe_ok=self.probe_ok[part],
+            probe_latency_s=self.probe_latency_s[part],
+            reports=self.reports[first // REPORT_EVERY : -(-until // REPORT_EVERY)],
+            expected=self.expected[part],
+            copies_from=max(0, self.copies_from - first),
+            lost_until=self.lost_until - first,
+        )
 
 
 class Feed:
