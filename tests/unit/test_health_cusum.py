@@ -56,7 +56,7 @@ def test_it_closes_only_after_enough_attempts_went_well() -> None:
 
 
 def test_rho_is_learnt_and_stays_in_its_bounds() -> None:
-    calm = [(one.ended, sum(one.failed.values())) for one in transfers(1, DAY, 60)]
+    calm = [(one.ended, sum(one.failed.values())) for one in transfers(1, 7 * DAY, 60)]
     assert fit_failures(calm, WIDTH_S, FLOORS).rho <= 0.02
     # Failures that come in lumps: one interval in fifty fails by a third, the others not at all.
     lumpy = [(60, 20 if number % 50 == 0 else 0) for number in range(DAY)]

@@ -84,20 +84,19 @@ def reports(counts: list[int], first: int = 0) -> list[Reports]:
     return [Reports((first + number) * 60.0, 60.0, count) for number, count in enumerate(counts)]
 
 
+def told(watch: ReportsWatch, seen: list[Reports]) -> float | None:
+    """Since when reports are elevated, after some more of them."""
+    for one in seen:
+        watch.step(one)
+    return watch.since_s
+
+
 def test_reports_rise_and_return_to_the_usual() -> None:
     watch = ReportsWatch.fit("ussd", reports([0, 1, 0, 2, 0, 0, 1, 0] * 200), 60.0)
-    for seen in reports([0, 1, 0, 0], first=1600):
-        watch.step(seen)
-    assert not watch.elevated
-    for seen in reports([9, 14, 20], first=1604):
-        watch.step(seen)
-    assert watch.elevated
+    assert told(watch, reports([0, 1, 0, 0], first=1600)) is None
+    assert told(watch, reports([9, 14, 20], first=1604)) == 1604 * 60.0
     assert watch.score == REPORT_CAP
-    assert watch.since_s == 1604 * 60.0
     woken = ReportsWatch.from_state(json.loads(json.dumps(watch.to_state())))
-    for seen in reports([0] * 60, first=1607):
-        watch.step(seen)
-        woken.step(seen)
-    assert not watch.elevated
-    assert watch.since_s is None
+    assert told(watch, reports([0] * 60, first=1607)) is None
+    assert told(woken, reports([0] * 60, first=1607)) is None
     assert woken.to_state() == watch.to_state()

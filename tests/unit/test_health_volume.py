@@ -50,8 +50,8 @@ def published(found: list[tuple[float, Change]]) -> list[tuple[float, str]]:
     return [(at_s, kind) for at_s, (kind, level, _, _) in found if level is Level.PUBLISH]
 
 
-def test_a_week_is_learnt_from_two_a_day_from_two_and_nothing_from_less() -> None:
-    assert fit_week(hourly(21, 50), HOUR_S).period_s == WEEK_S
+def test_a_week_is_learnt_from_one_a_day_from_two_and_nothing_from_less() -> None:
+    assert fit_week(hourly(7, 50), HOUR_S).period_s == WEEK_S
     assert fit_week(hourly(5, 50), HOUR_S).period_s == DAY_S
     assert fit_week(hourly(1.5, 50), HOUR_S).period_s == 0.0
 

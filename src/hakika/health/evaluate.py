@@ -6,6 +6,7 @@ file is too short to have quiet data, the detector learns as it goes, as it does
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,10 +52,15 @@ def run(path: Path, columns: Columns, fit_until: str | None) -> int:
         return 1
     for note in file.notes:
         print(f"hakika: {note}", file=sys.stderr)
-    if until_s is None:
-        print(f"hakika: {_assumed(file)}", file=sys.stderr)
-    for found in judged(file, until_s):
-        print(json.dumps(_line(found, file), ensure_ascii=False))
+    said = _assumed(file) if until_s is None else _misplaced(file, until_s)
+    if said:
+        print(f"hakika: {said}", file=sys.stderr)
+    try:
+        for found in judged(file, until_s):
+            print(json.dumps(_line(found, file), ensure_ascii=False))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -114,6 +120,15 @@ def _line(found: Found, file: SeriesFile) -> dict[str, Any]:
         "start_estimate": file.times.write(alarm.start_s),
         "score": round(alarm.score, 2),
     }
+
+
+def _misplaced(file: SeriesFile, until_s: float) -> str:
+    times = [seen.at_s for series in file.series for part in series.parts for seen in part]
+    if until_s > max(times):
+        return "--fit-until is after the last row: everything is quiet data, and nothing is judged"
+    if until_s <= min(times):
+        return "--fit-until is before the first row: there is no quiet data, and the usual level is learnt as it goes"
+    return ""
 
 
 def _assumed(file: SeriesFile) -> str:

@@ -8,10 +8,9 @@ only two weeks of it can lower a threshold, because a series that was lucky so f
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from hakika.health.failures import RATES_AT, USUAL_MAX, USUAL_MIN, FailureModel, FailureWatch
-from hakika.health.judgement import SHARE_PER_S, Thresholds
+from hakika.health.judgement import FLOORS, SHARE_PER_S, Thresholds
 
 PEAKS_MIN = 20
 PEAKS_SHARE = 0.1
@@ -21,9 +20,12 @@ LOWER_LEAST = 0.85
 BLOCK_S = 6 * 3600.0
 FAILURE_BLOCK_S = 3600.0
 PRIOR_ATTEMPTS = 200.0
-RHO_MIN, RHO_MAX = 0.005, 0.1
+RHO_MIN, RHO_MAX, RHO_STEP = 0.005, 0.1, 2.2
+RHO_RAISE_MAX = 1.4  # a threshold extended further than that says that rho is too small
+TAILS = (0.1, 0.02, 0.005)  # of the peaks of failures: what is rare is not what is frequent, further out
+TRUST_S = 7 * 86_400.0  # quiet data, at a platform's share of false alarms, before rho may be as small as it looks
 RHO_CLIP_SD = 5.0
-RHO_NEEDS = 5.0  # expected pairs of failures in one interval, in all the quiet data
+RHO_NEEDS = 20.0  # pairs of failures within one interval that the largest rho would have made in the quiet data
 REPLICAS = 3
 STEPS_MAX = 200_000
 
@@ -54,12 +56,17 @@ def raised_by_chance(
     if watched_s <= 0 or len(peaks) < PEAKS_MIN:
         highest = max(peaks, default=0.0)
         return floors.times(min(RAISE_MAX, max(1.0, 1.5 * highest / floors.publish)))
+    reached = reached_by_chance(peaks, watched_s, share_per_s, PEAKS_SHARE)
+    return floors.times(min(RAISE_MAX, max(least, reached / floors.publish)))
+
+
+def reached_by_chance(peaks: Sequence[float], watched_s: float, share_per_s: float, tail_share: float) -> float:
+    """The score that chance reaches as seldom as `share_per_s`, from the highest `tail_share` of the peaks."""
     ordered = sorted(peaks, reverse=True)
-    tail = ordered[: max(PEAKS_MIN, int(len(ordered) * PEAKS_SHARE))]
+    tail = ordered[: max(PEAKS_MIN, int(len(ordered) * tail_share))]
     start = tail[-1]
     mean_excess = sum(peak - start for peak in tail) / len(tail)
-    reached = start + mean_excess * max(0.0, math.log(len(tail) / watched_s / share_per_s))
-    return floors.times(min(RAISE_MAX, max(least, reached / floors.publish)))
+    return start + mean_excess * max(0.0, math.log(len(tail) / watched_s / share_per_s))
 
 
 def excursions(scores: Iterable[float]) -> list[float]:
@@ -84,26 +91,47 @@ def fit_failures(
     prior: float = RATES_AT,
     share_per_s: float = SHARE_PER_S,
 ) -> FailureModel:
-    """The usual rate, the shared fate and the thresholds of (attempts, failed) by interval, in the order of time."""
+    """The usual rate, the shared fate and the thresholds of (attempts, failed) by interval, in the order of time.
+
+    Rho begins with what the variance says. Variance does not see rare lumps (a blip of half a minute a day), which
+    the highest peaks do, so rho and the threshold are chosen together: of the pairs that chance passes seldom enough,
+    the one that is fastest to see an outage at this series' volume.
+    """
     attempts = sum(seen for seen, _ in counts)
     failed = sum(bad for _, bad in counts)
     usual = (failed + prior * PRIOR_ATTEMPTS) / (attempts + PRIOR_ATTEMPTS)
     usual = min(USUAL_MAX, max(USUAL_MIN, usual))
-    model = FailureModel(usual, _rho(counts, usual), floors, float(attempts))
-    if len(counts) < 2:
-        return model
+    trusted = min(1.0, len(counts) * width_s * share_per_s / SHARE_PER_S / TRUST_S)
+    rho = max(_rho(counts, usual), RHO_MAX * (1.0 - trusted))
+    if failed < PEAKS_MIN:
+        return FailureModel(usual, rho, floors, float(attempts))
     order = block_order(len(counts), max(1, int(FAILURE_BLOCK_S / width_s)))
-    never = FailureWatch(FailureModel(usual, model.rho, floors.times(1e6)))
+    drawn = [pair for first, end in order for pair in counts[first:end]]
+    together = sum(seen * seen for seen, _ in drawn) / max(1, sum(seen for seen, _ in drawn))
+    best: tuple[float, float, float] | None = None
+    while True:
+        peaks = excursions(_scores(drawn, usual, rho))
+        reached = max(
+            [floors.publish]
+            + [reached_by_chance(peaks, len(drawn) * width_s, share_per_s, share) for share in TAILS if peaks]
+        )
+        slowness = reached * (1.0 + (together - 1.0) * rho)
+        if reached <= RHO_RAISE_MAX * floors.publish and (best is None or slowness < best[0]):
+            best = slowness, rho, reached
+        if rho >= RHO_MAX:
+            break
+        rho = min(RHO_MAX, rho * RHO_STEP)
+    _, rho, reached = best or (0.0, RHO_MAX, RAISE_MAX * floors.publish)
+    return FailureModel(usual, rho, floors.times(reached / floors.publish), float(attempts))
 
-    def scores() -> Iterator[float]:
-        for first, end in order:
-            for seen, bad in counts[first:end]:
-                if bad or (seen and not never.asleep):
-                    never.weigh(0.0, seen, bad)
-                yield never.score
 
-    watched_s = sum(end - first for first, end in order) * width_s
-    return replace(model, thresholds=raised_by_chance(excursions(scores()), watched_s, floors, share_per_s))
+def _scores(counts: Sequence[tuple[int, int]], usual: float, rho: float) -> Iterator[float]:
+    """The score after each interval, nothing judged."""
+    watch = FailureWatch(FailureModel(usual, rho, FLOORS.times(1e6)))
+    for seen, bad in counts:
+        if bad or (seen and not watch.asleep):
+            watch.weigh(0.0, seen, bad)
+        yield watch.score
 
 
 def _rho(counts: Sequence[tuple[int, int]], usual: float) -> float:
@@ -116,6 +144,6 @@ def _rho(counts: Sequence[tuple[int, int]], usual: float) -> float:
             limit = RHO_CLIP_SD**2 * seen * variance * (1 + (seen - 1) * RHO_MAX)
             excess += min(off * off, limit) - seen * variance
             pairs += seen * (seen - 1) * variance
-    if pairs * usual < RHO_NEEDS:
+    if pairs * RHO_MAX < RHO_NEEDS:
         return RHO_MAX
     return min(RHO_MAX, max(RHO_MIN, excess / pairs))

@@ -40,7 +40,7 @@ HALF_LIFE_ROWS = 12
 HALF_LIFE_COUNTS = 300.0
 SET_ASIDE_FACTOR = 2.0
 SET_ASIDE_MAX = 0.05
-PROFILE_SHARE = 0.05
+PROFILE_SHARE = 0.1
 
 Pair = tuple[float, float]  # amount, expected
 

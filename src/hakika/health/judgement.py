@@ -78,8 +78,3 @@ class Alarm:
     at_s: float
     start_s: float
     score: float
-
-
-def finite(value: float, instead: float) -> float:
-    """`value`, or `instead` where a division left infinity or no number."""
-    return value if math.isfinite(value) else instead

@@ -1,9 +1,10 @@
 """What a series usually does at this time of the day or of the week, learnt from its own quiet data.
 
 A profile is a shape: factors around 1 by position in the period, joined by straight lines. The level that it is
-multiplied by belongs to whoever uses it, because levels grow and shapes stay. With two weeks of quiet data the
-period is a week, with two days a day, with less there is no shape at all: a profile guessed from one day would
-raise an alarm each time the second day differed. Days are those of the time given (UTC unless shifted before).
+multiplied by belongs to whoever uses it, because levels grow and shapes stay. With a week of quiet data the days of
+the week differ, and the more weeks there are the more each hour of them is its own; with two days there is the shape
+of a day, with less none: a profile guessed from one day would raise an alarm each time the second one differed.
+Days are those of the time given (UTC unless shifted before).
 """
 
 import math
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
-WEEK_NEEDS_S = 14 * DAY_S
+WEEK_NEEDS_S = 7 * DAY_S
 DAY_NEEDS_S = 2 * DAY_S
 DAY_BIN_S = 900.0
 WEEK_BIN_S = 3600.0
