@@ -4,7 +4,7 @@ Every series, every way in and every service has the detector that runs in `heal
 weeks. Whenever a component's evidence publishes, what is broken is named from all components, and an incident is
 opened unless an open one, or one closed less than half an hour ago, goes on. A component's evidence is its own
 transfers, its bank's synthetic tests and its reports. A gateway that delivers no counts is a fault of our telemetry
-until a synthetic test agrees, so its silence helps the other evidence up to a cap and opens nothing by itself.
+until the synthetic tests say more: its silence opens nothing here.
 """
 
 from collections import deque
@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.det_faults import Trial
-from bench.det_observe import GATEWAY, SERIES, Tick
-from bench.det_platform import BUCKET_S, CORRIDORS, PRODUCTS, corridors
+from bench.det_observe import SERIES, Tick
+from bench.det_platform import CORRIDORS, PRODUCTS, corridors
 from bench.det_world import PROBES
-from hakika.health.detector import SeriesDetector, SeriesModel
+from hakika.health.detector import SeriesDetector
 from hakika.health.fusion import Evidence, Opinion, opinion, scaled
-from hakika.health.judgement import Level
+from hakika.health.judgement import FLOORS, Level
 from hakika.health.localise import Cause, Finding, Health, Kind, Series, causes, continues
 from hakika.health.observations import Interval
 from hakika.health.probes import ProbeQuorum
 from hakika.health.reports import ReportsWatch
 
-SILENCE_CAP = 8.0
+# The side signals add up to 18 and meet a blip often enough: of 30, 35 and 25 (as `health` has it), tried on the first
+# tuning platform over a month, 35 was the first that opened nothing which transfers alone did not.
+FUSED = FLOORS.times(1.4)
 VANTAGES_MATTER = 8.0  # below this much evidence from tests nothing can publish that has no alarm of its own
 RECENT = 12  # intervals (2 min) in which a series shows that it is well
 WELL_SUCCESSES, WELL_SCORE = 5, 4.0
@@ -77,7 +79,6 @@ class Sitting:
     series: dict[str, SeriesDetector]
     probes: dict[str, ProbeQuorum]
     reports: dict[str, ReportsWatch]
-    gateway: SeriesDetector = field(default_factory=lambda: SeriesDetector(SeriesModel(GATEWAY, float(BUCKET_S))))
     _recent: dict[str, deque[Interval]] = field(default_factory=dict)
     _standing: set[str] = field(default_factory=set)
     _incidents: list[_Incident] = field(default_factory=list)
@@ -89,15 +90,11 @@ class Sitting:
 
     def hear(self, tick: Tick) -> list[Opened]:
         """What the tick's observations open in public."""
-        for silence in tick.silences:
-            self.gateway.step(silence)
         for name, interval in tick.intervals:
             detector = self.series[name]
             if detector.step(interval):
                 (self._standing.add if detector.standing() else self._standing.discard)(name)
             self._recent[name].append(interval)
-        if tick.intervals:
-            self.gateway.step(tick.intervals[0][1])
         for result in tick.probes:
             self.probes[result.probe].step(result)
         for name, reports in tick.reports:
@@ -145,20 +142,20 @@ class Sitting:
     def _opinion(self, place: int, now_s: float) -> Opinion:
         name = SERIES[place]
         detector = self.series[name]
-        silence = min(SILENCE_CAP, scaled(self.gateway.strength()))
         quorum, watch = self.probes[PROBES[place // 2]], self.reports[name]
         transfers = detector.standing()
         return opinion(
             Evidence(
                 now_s,
                 transfers,
-                scaled(detector.strength()) + silence,
+                scaled(detector.strength()),
                 min((alarm.start_s for alarm in transfers), default=None),
                 (),
                 quorum.vantage_scores(now_s),
                 report_score=watch.score,
                 reports_since_s=watch.since_s,
-            )
+            ),
+            FUSED,
         )
 
     def _findings(self, opinions: dict[int, Opinion]) -> dict[Series, Finding]:

@@ -5,6 +5,7 @@ taught is kept beside the result, by the code that taught it, because learning t
 independent of each other, so they can be run side by side in processes of their own.
 """
 
+import gc
 import os
 from dataclasses import dataclass, replace
 from math import inf
@@ -42,6 +43,7 @@ class Order:
 def run(order: Order) -> Result:
     """Everything that is asked of one platform."""
     os.nice(max(0, NICENESS - os.nice(0)))
+    gc.disable()  # nothing here makes cycles, and millions of small values would be walked again and again
     began_s = clock.monotonic_s()
     platform = Platform(order.platform)
     judge, fit = _learn(platform)
@@ -56,11 +58,11 @@ def run(order: Order) -> Result:
                 seed = order.seeds[number]
                 made = trial(platform, kind, stratum, seed)
                 if kind.family == HARMLESS:
-                    result.harmless.append(_harmless(made, judge, fit, seed))
+                    result.harmless.append(harmless(made, judge, fit, seed))
                 elif made.done.first_affected_s is None:
                     result.unaffected += 1
                 else:
-                    result.trials.append(_judged(made, judge, fit, seed))
+                    result.trials.append(judged(made, judge, fit, seed))
     result.took_s = clock.monotonic_s() - began_s
     return result
 
@@ -101,7 +103,7 @@ def _false(platform: Platform, opened: Opened) -> FalseIncident:
     return FalseIncident(platform.seed, opened.at_s, opened.cause, opened.evidence)
 
 
-def _judged(made: Trial, judge: Judge, fit: Fit, seed: int) -> TrialOutcome:
+def judged(made: Trial, judge: Judge, fit: Fit, seed: int) -> TrialOutcome:
     """When each judge saw the fault, from the first affected transfer and from the onset."""
     first_s = made.done.first_affected_s
     assert first_s is not None
@@ -149,7 +151,7 @@ def _hakika(made: Trial, judge: Judge) -> tuple[Opened | None, str]:
     return found, name
 
 
-def _harmless(made: Trial, judge: Judge, fit: Fit, seed: int) -> HarmlessOutcome:
+def harmless(made: Trial, judge: Judge, fit: Fit, seed: int) -> HarmlessOutcome:
     """Whether anybody opens an incident, from half an hour before the event (one of its parts begins early) on."""
     since = made.onset - HARMLESS_BEFORE
     since_s = made.recording.start_s + since * BUCKET_S

@@ -30,12 +30,15 @@ SHORT = {
 
 def show(result: Result, console: Console) -> None:
     """Print everything."""
-    console.print(_delays(result))
+    if result.trials:
+        console.print(_delays(result))
     console.print(f"Other rules: {', '.join(f'{short} = {name}' for name, short in SHORT.items())}.", style="dim")
     if result.unaffected:
         console.print(f"{result.unaffected} trials had no affected transfer within the horizon and are left out.")
-    console.print(_quiet(result))
-    console.print(_harmless(result))
+    if result.quiet:
+        console.print(_quiet(result))
+    if result.harmless:
+        console.print(_harmless(result))
     console.print(_targets(targets(result)))
 
 
@@ -80,8 +83,7 @@ def _delays(result: Result) -> Table:
 
 
 def _quiet(result: Result) -> Table:
-    months = f"{result.months:g} platform-months of 20 corridors"
-    table = Table(title=f"False public incidents in {months}", **LOOK)
+    table = Table(title=f"False public incidents in {result.months:g} months of 20 corridors", **LOOK)
     for head in ("", "count", "a month", "95 % interval"):
         table.add_column(head, justify="right" if head else "left")
     for judge in (HAKIKA, *(baseline.name for baseline in BASELINES)):

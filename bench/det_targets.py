@@ -35,12 +35,16 @@ class Target:
 
 
 def targets(result: Result) -> list[Target]:
-    """All targets that this evaluation can judge."""
+    """All targets that this run has trials or quiet months for."""
     lines = [
-        _p95(result, "50 % or more fail, 60 tx/min or more", ("fail-50", "fail-95"), BUSY, 60, 30),
-        *(_p95(result, f"20 % fail, {stratum} tx/min", ("fail-20",), stratum, 300, 120) for stratum in STRATA),
-        *(_p95(result, f"gateway silent, {stratum} tx/min", ("silent",), stratum, 90, 60) for stratum in STRATA),
+        *_p95(result, "50 % or more fail, 60 tx/min or more", ("fail-50", "fail-95"), BUSY, 60, 30),
     ]
+    for stratum in STRATA:
+        lines += _p95(result, f"20 % fail, {stratum} tx/min", ("fail-20",), stratum, 300, 120)
+    for stratum in STRATA:
+        lines += _p95(result, f"gateway silent, {stratum} tx/min", ("silent",), stratum, 90, 60)
+    if not result.quiet:
+        return lines
     count, a_month, (low, high) = result.false_rate(HAKIKA)
     said = f"{a_month:.2f} a month ({count} in {result.months:g}; 95 %: {low:.2f} to {high:.2f})"
     lines.append(Target("false public incidents of the platform", 1.0, 1 / 3, a_month, said))
@@ -52,7 +56,10 @@ def seconds(value: float) -> str:
     return "missed" if value == inf else f"{value:.0f} s"
 
 
-def _p95(result: Result, words: str, kinds: tuple[str, ...], stratum: str, limit: float, far: float) -> Target:
-    found = delay(result.cell(kinds, stratum), HAKIKA)
+def _p95(result: Result, words: str, kinds: tuple[str, ...], stratum: str, limit: float, far: float) -> list[Target]:
+    trials = result.cell(kinds, stratum)
+    if not trials:
+        return []
+    found = delay(trials, HAKIKA)
     said = f"p95 {seconds(found.p95_s)} (median {seconds(found.median_s)}, {found.count} trials)"
-    return Target(words, limit, far, found.p95_s, said)
+    return [Target(words, limit, far, found.p95_s, said)]
