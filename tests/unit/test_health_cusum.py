@@ -56,11 +56,12 @@ def test_it_closes_only_after_enough_attempts_went_well() -> None:
 
 
 def test_rho_is_learnt_and_stays_in_its_bounds() -> None:
-    calm = [(one.ended, sum(one.failed.values())) for one in transfers(1, 7 * DAY, 60)]
-    assert fit_failures(calm, WIDTH_S, FLOORS).rho <= 0.02
+    calm = [(one.ended, sum(one.failed.values())) for one in transfers(1, 3 * DAY, 60)]
+    assert fit_failures(calm, WIDTH_S, FLOORS, trust_s=86_400.0).rho <= 0.02
+    assert fit_failures(calm, WIDTH_S, FLOORS).rho > 0.09  # three days have not shown what happens once a month
     # Failures that come in lumps: one interval in fifty fails by a third, the others not at all.
     lumpy = [(60, 20 if number % 50 == 0 else 0) for number in range(DAY)]
-    assert fit_failures(lumpy, WIDTH_S, FLOORS).rho > 0.04
+    assert fit_failures(lumpy, WIDTH_S, FLOORS, trust_s=86_400.0).rho > 0.04
     assert fit_failures([], WIDTH_S, FLOORS).rho == 0.1
 
 

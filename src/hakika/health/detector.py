@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hakika.health.failures import FailureModel, FailureWatch
-from hakika.health.fitting import fit_failures
+from hakika.health.fitting import TRUST_S, fit_failures
 from hakika.health.fitting_volume import fit_volume
 from hakika.health.judgement import SHARE_PER_S, Alarm, Level, floors_at
 from hakika.health.observations import STUCK, Interval, Silence
@@ -58,11 +58,18 @@ class SeriesModel:
 
     @classmethod
     def fit(
-        cls, name: str, quiet: Sequence[Interval], width_s: float, *, share_per_s: float = SHARE_PER_S
+        cls,
+        name: str,
+        quiet: Sequence[Interval],
+        width_s: float,
+        *,
+        share_per_s: float = SHARE_PER_S,
+        trust_s: float = TRUST_S,
     ) -> "SeriesModel":
         """Learn a series from its quiet intervals of `width_s` seconds, in the order of time.
 
-        `share_per_s` is how many false alarms a second each kind of evidence may raise.
+        `share_per_s` is how many false alarms a second each kind of evidence may raise, `trust_s` how long quiet data
+        must be before what it has not shown is taken not to happen.
         """
         floors = floors_at(width_s, share_per_s)
         counts = [(interval.ended, sum(interval.failed.values())) for interval in quiet]
@@ -74,6 +81,7 @@ class SeriesModel:
                 floors,
                 prior=STUCK_USUAL if reason == STUCK else REASON_USUAL,
                 share_per_s=share_per_s,
+                trust_s=trust_s,
             )
             for reason in reasons
         }
@@ -81,7 +89,7 @@ class SeriesModel:
         return cls(
             name,
             width_s,
-            fit_failures(counts, width_s, floors, share_per_s=share_per_s),
+            fit_failures(counts, width_s, floors, share_per_s=share_per_s, trust_s=trust_s),
             of_reason,
             volume,
             FailureModel(usual=SILENT_USUAL, thresholds=floors),

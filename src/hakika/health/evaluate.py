@@ -27,6 +27,7 @@ ADOPT_AFTER_S = DAY_S  # a change in a file that lasts longer is its new level
 SILENT_FILE_USUAL = 0.01
 FALSE_ALARMS_PER_MONTH = 1.0  # for each series of a file, over its kinds of evidence
 SHORT_FALSE_ALARMS_PER_MONTH = 10.0  # without quiet data: a short recording was kept because something happened in it
+TRUST_S = 4 * 3600.0  # a file has the quiet data it has
 KINDS = 2
 
 
@@ -98,7 +99,7 @@ def _model(series: Series, quiet: list[Interval]) -> SeriesModel:
     width_s = series.width_s
     if series.counted:
         if quiet:
-            return SeriesModel.fit(series.name, quiet, width_s, share_per_s=share_per_s)
+            return SeriesModel.fit(series.name, quiet, width_s, share_per_s=share_per_s, trust_s=TRUST_S)
         return SeriesModel.unknown(series.name, width_s)
     volume = fit_volume(
         [(seen.at_s, seen.arrived) for seen in quiet],

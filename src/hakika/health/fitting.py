@@ -23,7 +23,7 @@ PRIOR_ATTEMPTS = 200.0
 RHO_MIN, RHO_MAX, RHO_STEP = 0.005, 0.1, 2.2
 RHO_RAISE_MAX = 1.4  # a threshold extended further than that says that rho is too small
 TAILS = (0.1, 0.02, 0.005)  # of the peaks of failures: what is rare is not what is frequent, further out
-TRUST_S = 7 * 86_400.0  # quiet data, at a platform's share of false alarms, before rho may be as small as it looks
+TRUST_S = 56 * 86_400.0  # of quiet data, before what it has not shown is taken not to happen
 RHO_CLIP_SD = 5.0
 RHO_NEEDS = 20.0  # pairs of failures within one interval that the largest rho would have made in the quiet data
 REPLICAS = 3
@@ -90,10 +90,12 @@ def fit_failures(
     *,
     prior: float = RATES_AT,
     share_per_s: float = SHARE_PER_S,
+    trust_s: float = TRUST_S,
 ) -> FailureModel:
     """The usual rate, the shared fate and the thresholds of (attempts, failed) by interval, in the order of time.
 
-    Rho begins with what the variance says. Variance does not see rare lumps (a blip of half a minute a day), which
+    Rho begins with what the variance says, drawn towards its largest while there is less than `trust_s` seconds of
+    quiet data. Variance does not see rare lumps (a blip of half a minute a day), which
     the highest peaks do, so rho and the threshold are chosen together: of the pairs that chance passes seldom enough,
     the one that is fastest to see an outage at this series' volume.
     """
@@ -101,8 +103,8 @@ def fit_failures(
     failed = sum(bad for _, bad in counts)
     usual = (failed + prior * PRIOR_ATTEMPTS) / (attempts + PRIOR_ATTEMPTS)
     usual = min(USUAL_MAX, max(USUAL_MIN, usual))
-    trusted = min(1.0, len(counts) * width_s * share_per_s / SHARE_PER_S / TRUST_S)
-    rho = max(_rho(counts, usual), RHO_MAX * (1.0 - trusted))
+    trusted = min(1.0, len(counts) * width_s / trust_s)
+    rho = max(_rho(counts, usual), RHO_MAX * (1.0 - trusted * trusted))
     if failed < PEAKS_MIN:
         return FailureModel(usual, rho, floors, float(attempts))
     order = block_order(len(counts), max(1, int(FAILURE_BLOCK_S / width_s)))
