@@ -30,7 +30,8 @@ VANTAGES_MATTER = 8.0  # below this much evidence from tests nothing can publish
 RECENT = 12  # intervals (2 min) in which a series shows that it is well
 WELL_SUCCESSES, WELL_SCORE = 5, 4.0
 RELAPSE_S = 1800.0
-PRODUCT_BAD, PRODUCT_BAD_SHARE = 3, 0.08  # failures of one product in RECENT intervals
+TOGETHER_S = 120.0  # what breaks within so long of an opening belongs to that incident
+PRODUCT_BAD, PRODUCT_BAD_SHARE = 3, 0.3  # failures of one product in RECENT intervals
 PRODUCT_WELL, PRODUCT_WELL_SHARE = 10, 0.04
 
 COMPONENTS = tuple(Series(f"bank-{one.bank}", one.direction) for one in corridors())
@@ -51,8 +52,17 @@ class Opened:
 @dataclass(slots=True)
 class _Incident:
     number: int
-    cause: Cause
+    began_s: float
+    causes: list[Cause]  # several while what is broken is not yet understood as one thing
     last_s: float  # when its evidence last published
+
+    def holds(self, cause: Cause, now_s: float) -> bool:
+        """The cause is this incident's: it goes on, or it came with it."""
+        return now_s - self.began_s <= TOGETHER_S or any(continues(one, cause) for one in self.causes)
+
+    def name(self) -> str:
+        """By the cause that explains most."""
+        return words(max(self.causes, key=lambda cause: len(cause.explains)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,7 @@ class Sitting:
 
     def named(self, opened: Opened) -> str:
         """What the incident is said to be by now."""
-        return next((words(one.cause) for one in self._incidents if one.number == opened.number), "")
+        return next((one.name() for one in self._incidents if one.number == opened.number), "")
 
     def state(self) -> Fitted:
         """All detectors as plain values, without incidents."""
@@ -174,10 +184,8 @@ class Sitting:
 
     def _causes(self, findings: dict[Series, Finding], publishing: set[Series], down: set[str]) -> list[Cause]:
         """What is broken; a bank whose tests alone say so is named by them."""
-        cut_off = self._cut_off()
-        reachable = {f"bank-{bank}": f"bank-{bank}" not in cut_off for bank in range(CORRIDORS // 2)}
         strong = publishing | {series for series in findings if series.bank in down}
-        found = [one for one in causes(findings, reachable) if strong & set(one.explains)]
+        found = [one for one in causes(findings) if strong & set(one.explains)]
         explained = {series for one in found for series in one.explains}
         for probe in sorted(down):
             mine = {series for series in findings if probe in (series.bank, series.channel)}
@@ -202,17 +210,29 @@ class Sitting:
     def _incidents_of(self, found: list[Cause], opinions: dict[int, Opinion], now_s: float) -> list[Opened]:
         """Carry on the incidents that these causes continue, and open one for each that is new."""
         self._incidents = [one for one in self._incidents if now_s - one.last_s <= RELAPSE_S]
-        opened = []
+        new: list[_Incident] = []
+        renewed: dict[int, list[Cause]] = {}
         for cause in found:
-            going_on = [one for one in self._incidents if continues(one.cause, cause)]
-            if going_on:
-                going_on[0].cause, going_on[0].last_s = cause, now_s
-                self._incidents = [one for one in self._incidents if one not in going_on[1:]]
-                continue
-            self._opened += 1
-            self._incidents.append(_Incident(self._opened, cause, now_s))
-            opened.append(Opened(now_s, words(cause), self._evidence(cause, opinions), self._opened))
-        return opened
+            going_on = [one for one in self._incidents if one.holds(cause, now_s)]
+            if not going_on:
+                self._opened += 1
+                going_on = [_Incident(self._opened, now_s, [cause], now_s)]
+                self._incidents += going_on
+                new += going_on
+            incident = going_on[0]
+            for other in going_on[1:]:  # now understood as one
+                incident.causes += other.causes
+                renewed.setdefault(incident.number, []).extend(renewed.pop(other.number, []))
+                self._incidents.remove(other)
+            renewed.setdefault(incident.number, []).append(cause)
+        for incident in self._incidents:
+            if incident.number in renewed:
+                incident.causes, incident.last_s = renewed[incident.number], now_s
+        return [
+            Opened(now_s, one.name(), self._evidence(one.causes[0], opinions), one.number)
+            for one in new
+            if one in self._incidents
+        ]
 
     def _evidence(self, cause: Cause, opinions: dict[int, Opinion]) -> str:
         kinds: set[str] = set()

@@ -22,7 +22,8 @@ from bench.det_harms import Harm, apply
 from bench.det_observe import Observer
 import hakika.health.volume
 recording = fresh(4320)
-apply(recording, (Harm(3600, np.ones(60), (36, 37), fail=0.5, lose=0.2, probes=(9,), probe_fail=0.6),), np.random.default_rng(1))
+harm = Harm(3600, np.ones(60), (36, 37), fail=0.5, lose=0.2, probes=(9,), probe_fail=0.6)
+apply(recording, (harm,), np.random.default_rng(1))
 sitting, openings = _unfitted().sitting(), []
 for tick in Observer().ticks(recording):
     openings += [[one.at_s, one.cause, one.evidence] for one in sitting.hear(tick)]

@@ -5,8 +5,8 @@ import pytest
 from det_kit import fresh, platform
 
 from bench.det_baselines import BASELINES, Fit, fitted, watched
-from bench.det_faults import ALL_STREAMS, BILL_STREAMS, KINDS, trial
-from bench.det_harms import Harm, apply
+from bench.det_faults import BILL_STREAMS, KINDS, trial
+from bench.det_harms import ALL_STREAMS, Harm, apply
 from bench.det_judge import Fitted, Opened, Sitting, right
 from bench.det_learn import Judge
 from bench.det_observe import SERIES, SERVICE_NAMES, Observer
