@@ -36,4 +36,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--processes", type=int, default=2, help="platforms side by side")
     made.add_argument("--plain", action="store_true", help="judge with the plain Python files")
     made.add_argument("--show", metavar="FILE", help="show an earlier result and do nothing else")
+    made.add_argument(
+        "--page", action="store_true", help="write the documentation's figures, whatever the run's length"
+    )
     return made

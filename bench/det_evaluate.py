@@ -24,7 +24,10 @@ RESULTS = ROOT / "var" / "bench"
 def evaluate(asked: argparse.Namespace, console: Console) -> int:
     """Run what is asked for, show it, keep it; 2 for a kind of fault that does not exist."""
     if asked.show:
-        show(read(Path(asked.show)), console)
+        earlier = read(Path(asked.show))
+        show(earlier, console)
+        if asked.page:
+            write_page(earlier, ROOT)
         return 0
     unknown = sorted(set(asked.kind) - {kind.name for kind in KINDS})
     if unknown:
@@ -36,10 +39,10 @@ def evaluate(asked: argparse.Namespace, console: Console) -> int:
     write(result, RESULTS / name)
     show(result, console)
     console.print(f"Kept in {(RESULTS / name).relative_to(ROOT)}; {result.took_s / 60:.0f} min.")
-    if result.full:
+    if result.full or asked.page:
         write_page(result, ROOT)
         console.print("Figures and picture written into docs/explanation/detection.md.")
-    else:
+    if not result.full:
         console.print("This was a short run: its intervals are wide. `--full` is the evaluation.", style="yellow")
     return 0
 
@@ -53,7 +56,7 @@ def _orders(asked: argparse.Namespace) -> Iterator[Order]:
     for place, seed in enumerate(seeds[:count]):
         yield Order(
             seed,
-            months if asked.months is None else asked.months,
+            max(1, months if asked.months is None else asked.months),  # trials need a judge who was at work
             tuple(range(place, trials, count)),
             TUNING_TRIALS if asked.tuning else EVALUATION_TRIALS,
             tuple(asked.kind),

@@ -47,6 +47,7 @@ class Opened:
     cause: str
     evidence: str
     number: int
+    corridors: frozenset[int] = frozenset()  # that it is about
 
 
 @dataclass(slots=True)
@@ -59,6 +60,12 @@ class _Incident:
     def holds(self, cause: Cause, now_s: float) -> bool:
         """The cause is this incident's: it goes on, or it came with it."""
         return now_s - self.began_s <= TOGETHER_S or any(continues(one, cause) for one in self.causes)
+
+    def corridors(self) -> frozenset[int]:
+        """The corridors that its causes explain."""
+        explained = {(series.bank, series.direction) for cause in self.causes for series in cause.explains}
+        places = enumerate(COMPONENTS)
+        return frozenset(place for place, one in places if (one.bank, one.direction) in explained)
 
     def name(self) -> str:
         """By the cause that explains most."""
@@ -229,7 +236,7 @@ class Sitting:
             if incident.number in renewed:
                 incident.causes, incident.last_s = renewed[incident.number], now_s
         return [
-            Opened(now_s, one.name(), self._evidence(one.causes[0], opinions), one.number)
+            Opened(now_s, one.name(), self._evidence(one.causes[0], opinions), one.number, one.corridors())
             for one in new
             if one in self._incidents
         ]
@@ -295,3 +302,8 @@ def right(named: str, made: Trial) -> str:
         "app": {"platform"},
     }
     return "wider" if named in around.get(made.kind.scope, set()) else "wrong"
+
+
+def about(opened: Opened, made: Trial) -> bool:
+    """The incident is about what the fault broke, whatever else it names."""
+    return bool(opened.corridors & made.done.by_corridor) or right(opened.cause, made) != "wrong"

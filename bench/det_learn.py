@@ -27,13 +27,19 @@ WORLD = ("det_platform", "det_world", "det_observe", "det_seeds", "det_learn")
 
 @dataclass(slots=True)
 class Judge:
-    """A fitted judge, and how it stood at the beginning of each judged day that it has lived through."""
+    """A fitted judge, and how it stood at instants (unix seconds, rising) of the quiet time that it has lived through.
 
-    by_day: list[Fitted] = field(default_factory=list)
+    A fault meets a judge who was at work until shortly before, not one who has slept since its quiet weeks: a volume's
+    usual level is followed by the hour.
+    """
 
-    def sitting(self, day: int = 0) -> Sitting:
-        """As at the beginning of the judged day of this number, or of the last one known before it."""
-        return self.by_day[max(0, min(day, len(self.by_day) - 1))].sitting()
+    fitted: Fitted
+    stood: list[tuple[float, Fitted]] = field(default_factory=list)
+
+    def sitting(self, at_s: float | None = None) -> Sitting:
+        """As it stood last before the instant; as fitted where nothing is known."""
+        before = [state for when_s, state in self.stood if at_s is not None and when_s <= at_s]
+        return (before[-1] if before else self.fitted).sitting()
 
 
 def judged_code() -> str:
@@ -49,11 +55,11 @@ def learnt(seed: int, days: list[Recording]) -> Judge:
     """The judge of a platform after these quiet days."""
     kept = KEPT / f"{seed}-{judged_code()}.json"
     if kept.exists():
-        return Judge([msgspec.json.decode(kept.read_bytes(), type=Fitted)])
+        return Judge(msgspec.json.decode(kept.read_bytes(), type=Fitted))
     fitted = _fit(days)
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_bytes(msgspec.json.encode(fitted))
-    return Judge([msgspec.json.decode(kept.read_bytes(), type=Fitted)])
+    return Judge(msgspec.json.decode(kept.read_bytes(), type=Fitted))
 
 
 def _fit(days: list[Recording]) -> Fitted:

@@ -50,7 +50,8 @@ def _run(result: Result) -> str:
     seeds = ", ".join(str(seed) for seed in sorted(set(result.platforms)))
     left_out = f" {result.unaffected} trials had no affected transfer and are left out." if result.unaffected else ""
     what = f"{len(result.trials):,} faults, {len(result.harmless):,} harmless events, {result.months:g} quiet months"
-    return f"{what}, on platforms {seeds}; {result.took_s / 60:.0f} min.{left_out}"
+    short = "" if result.full else " **A short run: the intervals are wide, and a percentile rests on few trials.**"
+    return f"{what}, on platforms {seeds}; {result.took_s / 60:.0f} min.{left_out}{short}"
 
 
 def _targets(result: Result) -> str:

@@ -14,16 +14,17 @@ import numpy as np
 
 from bench.det_baselines import BASELINES, Baseline, Fit, Watched, false_incidents, first_alarm, fitted, watched
 from bench.det_faults import HARMLESS, JUDGED_DAYS, KINDS, Trial, trial
-from bench.det_judge import Opened, Sitting, right
+from bench.det_judge import Opened, Sitting, about, right
 from bench.det_learn import Judge, learnt
 from bench.det_observe import COLLECTED_AFTER_S, Observer, Seen
-from bench.det_platform import BUCKET_S, DAY_BUCKETS, DAY_S, EPOCH_S, MONTH_DAYS, Platform
+from bench.det_platform import BUCKET_S, DAY_BUCKETS, EPOCH_S, MONTH_DAYS, Platform
 from bench.det_result import HAKIKA, FalseIncident, HarmlessOutcome, QuietOutcome, Result, TrialOutcome
 from bench.det_seeds import FIRST_JUDGED_DAY, FIT_DAYS, FIT_FEED, MONTHS_FEED
 from bench.det_world import Feed, Recording
 from hakika import clock
 
 NICENESS = 10
+STATE_EVERY = 1080  # buckets (3 h) between the states that trials begin from
 HEARD_BEFORE = 720  # buckets (2 h) of ordinary time that Hakika hears before each fault
 NAMED_AFTER = 30  # buckets (5 min) after which the name is asked again
 HARMLESS_BEFORE = 30 * 6  # buckets before the onset from which a harmless event is judged
@@ -48,8 +49,7 @@ def run(order: Order) -> Result:
     platform = Platform(order.platform)
     judge, fit = _learn(platform)
     result = Result(platforms=[order.platform], months=order.months)
-    if order.months:
-        result.quiet.append(_quiet(platform, judge, fit, order.months))
+    result.quiet.append(_quiet(platform, judge, fit, order.months))
     for kind in KINDS:
         if order.kinds and kind.name not in order.kinds:
             continue
@@ -84,11 +84,12 @@ def _quiet(platform: Platform, judge: Judge, fit: Fit, months: int) -> QuietOutc
     for number in range(months):
         month: list[tuple[Recording, Seen]] = []
         for of_month in range(MONTH_DAYS):
-            if 0 < number * MONTH_DAYS + of_month < JUDGED_DAYS:
-                judge.by_day.append(sitting.state())
+            keep = number * MONTH_DAYS + of_month < JUDGED_DAYS
             day = feed.next()
             month.append((day, observer.seen(day)))
-            for tick in teller.ticks(day):
+            for place, tick in enumerate(teller.ticks(day)):
+                if keep and place % STATE_EVERY == 0:
+                    judge.stood.append((tick.now_s, sitting.state()))
                 incidents += [_false(platform, opened) for opened in sitting.hear(tick)]
         stretch = watched(before + month)
         for rule in BASELINES:
@@ -128,19 +129,21 @@ def judged(made: Trial, judge: Judge, fit: Fit, seed: int) -> TrialOutcome:
 
 
 def _sitting(made: Trial, judge: Judge) -> Sitting:
-    """The judge as at the midnight before the day of the onset."""
-    day = (made.recording.start_s + made.onset * BUCKET_S - EPOCH_S) // DAY_S
-    return judge.sitting(day - FIRST_JUDGED_DAY - 1)
+    """The judge as it stood at most three hours before it hears of the trial."""
+    return judge.sitting(made.recording.start_s + (made.onset - HEARD_BEFORE) * BUCKET_S)
 
 
 def _hakika(made: Trial, judge: Judge) -> tuple[Opened | None, str]:
-    """The first public incident after the onset, and what it says is broken five minutes later."""
+    """The first public incident after the onset about what is broken, and what it is called five minutes later.
+
+    One about something else is a false one and finds nothing; one that was open before is no news.
+    """
     sitting = _sitting(made, judge)
     since_s = made.recording.start_s + made.onset * BUCKET_S + COLLECTED_AFTER_S
     found: Opened | None = None
     name, ask_at_s = "", inf
     for tick in Observer().ticks(made.recording.after(made.onset - HEARD_BEFORE, made.recording.buckets)):
-        opened = sitting.hear(tick)
+        opened = [one for one in sitting.hear(tick) if about(one, made)]
         if found is None and opened and tick.now_s > since_s:
             found = opened[0]
             ask_at_s = tick.now_s + NAMED_AFTER * BUCKET_S

@@ -7,7 +7,7 @@ from det_kit import fresh, platform
 from bench.det_baselines import BASELINES, Fit, fitted, watched
 from bench.det_faults import BILL_STREAMS, KINDS, trial
 from bench.det_harms import ALL_STREAMS, Harm, apply
-from bench.det_judge import Fitted, Opened, Sitting, right
+from bench.det_judge import Fitted, Opened, Sitting, about, right
 from bench.det_learn import Judge
 from bench.det_observe import SERIES, SERVICE_NAMES, Observer
 from bench.det_platform import BANKS, BUCKET_S
@@ -104,7 +104,7 @@ def _fit() -> Fit:
 def test_a_trial_is_judged_by_all_from_the_first_affected_transfer() -> None:
     kind = next(kind for kind in KINDS if kind.name == "fail-95")
     made = trial(platform(), kind, ">=60", 3)
-    outcome = judged(made, Judge([_unfitted()]), _fit(), 3)
+    outcome = judged(made, Judge(_unfitted()), _fit(), 3)
     assert set(outcome.delays) == {HAKIKA, *(rule.name for rule in BASELINES)}
     assert 0 < outcome.delays[HAKIKA] < 120
     assert outcome.right_later in ("exact", "wider")
@@ -116,7 +116,7 @@ def test_a_trial_is_judged_by_all_from_the_first_affected_transfer() -> None:
 
 def test_a_harmless_event_is_judged_by_all() -> None:
     kind = next(kind for kind in KINDS if kind.name == "rumours")
-    outcome = harmless(trial(platform(), kind, "all", 3), Judge([_unfitted()]), _fit(), 3)
+    outcome = harmless(trial(platform(), kind, "all", 3), Judge(_unfitted()), _fit(), 3)
     assert not outcome.opened[HAKIKA]
     assert outcome.opened["reports alone"]
 
@@ -128,3 +128,20 @@ def test_names_are_judged_exactly_or_as_wider() -> None:
     assert right(truth, made) == "exact"
     assert right(bank, made) == right("platform", made) == "wider"
     assert right("bank-0>wallet", made) == right("", made) == "wrong"
+
+
+def test_an_incident_elsewhere_finds_nothing() -> None:
+    made = trial(platform(), next(kind for kind in KINDS if kind.name == "fail-95"), ">=60", 3)
+    elsewhere, here = frozenset({(made.corridor + 2) % 20}), frozenset({made.corridor})
+    assert not about(Opened(0.0, "bank-x", "", 1, elsewhere), made)
+    assert about(Opened(0.0, "bank-x", "", 1, here), made)
+    assert about(Opened(0.0, f"bank-{made.corridor // 2}", "probes", 1), made)
+
+
+def test_a_trial_meets_a_judge_as_it_stood_last() -> None:
+    early, late = _unfitted(), _unfitted()
+    late.probes["core"]["slip"] = 0.125
+    judge = Judge(early, [(100.0, early), (200.0, late)])
+    assert judge.sitting(250.0).probes["core"].slip == 0.125
+    assert judge.sitting(199.0).probes["core"].slip != 0.125
+    assert judge.sitting(50.0).probes["core"].slip != 0.125
