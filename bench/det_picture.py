@@ -14,6 +14,7 @@ from bench.det_result import HAKIKA, Delay, Result, delay
 WIDTH, LEFT, RIGHT, TOP, ROW = 480, 8, 8, 84, 74
 FROM_S, TO_S = 5.0, 3600.0
 TICKS = ((10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"))
+FOOT_ROW = 22
 LETTER = 7.6  # mean width of a letter at 14 px, to see whether words still fit
 ROWS = (
     ("fail-95", ">=60", "95 % fail, busy corridor"),
@@ -45,13 +46,19 @@ def picture(result: Result) -> str:
     """The picture of one run; faults without trials are left out."""
     rows = [(words, result.cell(kind, stratum)) for kind, stratum, words in ROWS]
     rows = [(words, trials) for words, trials in rows if trials]
-    height = TOP + ROW * len(rows) + 12
+    foot = _false_alarms(result)
+    bottom = TOP + ROW * len(rows)
+    height = bottom + FOOT_ROW * (len(foot) + 1) + 8
     told, parts = [], []
     for place, (words, trials) in enumerate(rows):
         mine = delay(trials, HAKIKA)
         other = min(((delay(trials, rule.name).median_s, rule.name) for rule in BASELINES), default=(inf, ""))
         parts.append(_row(TOP + place * ROW, words, mine, other))
         told.append(f"{words}: {_said(mine)}; {_other_said(other)}")
+    for place, words in enumerate(foot):
+        style = ' class="b"' if place == 0 else ""
+        parts.append(f'<text x="{LEFT}" y="{bottom + FOOT_ROW * (place + 1)}"{style}>{escape(words)}</text>')
+    told += foot
     title = "How long until an outage is known"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
@@ -59,9 +66,9 @@ def picture(result: Result) -> str:
         f'<desc id="dd">Seconds from the first affected transfer. {escape(". ".join(told))}.</desc>{STYLE}'
         f'<rect width="{WIDTH}" height="{height}" fill="var(--paper)"/>'
         f'<text x="{LEFT}" y="22" class="h">{title}</text>'
-        f'<text x="{LEFT}" y="44">from the first affected transfer: half of the outages, then 95 of 100</text>'
+        f'<text x="{LEFT}" y="44">after the first affected transfer: half of them, then 95 of 100</text>'
     )
-    return "".join([head, _axis(height), *parts, "</svg>\n"])
+    return "".join([head, _axis(bottom), *parts, "</svg>\n"])
 
 
 def x_of(value_s: float) -> float:
@@ -77,14 +84,23 @@ def duration(value_s: float) -> str:
     return f"{value_s:.0f} s" if value_s < 120 else f"{value_s / 60:.0f} min"
 
 
-def _axis(height: int) -> str:
+def _axis(bottom: int) -> str:
     lines = []
     for value, words in TICKS:
         x = x_of(value)
         anchor = "end" if value == TO_S else "middle"
-        lines.append(f'<line x1="{x:.1f}" y1="70" x2="{x:.1f}" y2="{height - 6}" class="rule"/>')
+        lines.append(f'<line x1="{x:.1f}" y1="70" x2="{x:.1f}" y2="{bottom - 6}" class="rule"/>')
         lines.append(f'<text x="{x:.1f}" y="65" text-anchor="{anchor}" class="o">{words}</text>')
     return "".join(lines)
+
+
+def _false_alarms(result: Result) -> list[str]:
+    """How often each rule opens an incident in a quiet month, two rules a line; nothing where no month was judged."""
+    if not result.quiet:
+        return []
+    rates = [f"{rule.name} {result.false_rate(rule.name)[1]:.1f}" for rule in BASELINES]
+    lines = [f"False alarms in a quiet month: {HAKIKA} {result.false_rate(HAKIKA)[1]:.1f}"]
+    return lines + ["; ".join(rates[place : place + 2]) for place in range(0, len(rates), 2)]
 
 
 def _row(y: float, words: str, mine: Delay, other: tuple[float, str]) -> str:
