@@ -24,7 +24,7 @@ from hakika.health.probes import ProbeQuorum
 from hakika.health.reports import ReportsWatch
 
 # The side signals add up to 18, and a blip gives transfers much of the rest. Tried over a month of the first tuning
-# platform with rho at least 0.1: 25 (as in `health`), 30 and 35 opened 38, 20 and 13 times, the last never by fusion alone.
+# platform with rho at least 0.1: 25 (as in `health`), 30 and 35 opened 38, 20 and 13 times, 35 never by fusion alone.
 FUSED = FLOORS.times(1.4)
 VANTAGES_MATTER = 8.0  # below this much evidence from tests nothing can publish that has no alarm of its own
 RECENT = 12  # intervals (2 min) in which a series shows that it is well
