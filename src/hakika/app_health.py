@@ -26,7 +26,6 @@ from hakika.health.operating import Operating
 from hakika.health.page.place import PageSettings
 from hakika.health.publishing import Publishing
 from hakika.health.refitting import Refitting
-from hakika.health.shown import corridor_facts
 from hakika.health.sorting import Vocabulary
 from hakika.outbound.feeds import FeedClient
 from hakika.outbound.signals import SignalsClient
@@ -145,10 +144,9 @@ def announcer(settings: HealthSettings, lanes: Lanes, publishing: Publishing) ->
     """Who tells banks about their corridors; None where no bank is told."""
     if not settings.bank:
         return None
-    banks = [one.id for one in settings.bank]
     return Announcer(
         lanes,
-        lambda: corridor_facts(banks, publishing.states, publishing.seen) if publishing.seen.at_ms else (),
+        publishing.corridor_facts,
         operator=settings.operator,
         key=load_private_key(settings.signing_key_file),
         urls={one.id: one.statements_url for one in settings.bank},
