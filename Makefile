@@ -48,7 +48,7 @@ check: setup-dev ## Lint, format, types
 	@$(BIN)/mypy tests/banks/conftest.py --exclude none
 
 test: setup-dev apt check ## Every test: unit, property, store, wire, migration, process
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@tools/test.sh $(BIN)/python $(PYTEST_ARGS)
 
 plants: setup-dev ## Switch off each rule in turn and see its test fail
 	@$(BIN)/python -m pytest tests/plants $(PYTEST_ARGS)
