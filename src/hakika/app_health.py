@@ -4,14 +4,26 @@ Each part is an object with endless loops (`workers`) and routes (`routes`). Hea
 by nobody who moves money: with everything else dead it goes on, and with it dead money moves the same.
 """
 
+import os
 from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from hakika.channels.door import Request, Response, Route
 from hakika.channels.health_evidence import EvidenceChannel
 from hakika.channels.web.forwarded import client_of
+from hakika.channels.web.health_screens import Screens
 from hakika.channels.web.report_page import Choice, ReportPage
 from hakika.health.collector import Collector
+from hakika.health.crash_points import VARIABLE as CRASH_VARIABLE
+from hakika.health.crash_points import armed
+from hakika.health.judge import Judge
+from hakika.health.naming import Configured, Named
+from hakika.health.operating import Operating
+from hakika.health.page.place import PageSettings
+from hakika.health.publishing import Publishing
+from hakika.health.refitting import Refitting
 from hakika.outbound.signals import SignalsClient
 from hakika.services.health.evidence import Evidence
 from hakika.settings import HealthSettings, secret
@@ -40,7 +52,9 @@ class HealthRole:
         self.collector = Collector(self._lanes, sources)
         components = [one.series for one in settings.component]
         self.evidence = Evidence(self._lanes, person_key=secret(settings.person_key_file), components=components)
-        self._parts: list[Part] = [self.collector, evidence_channel(settings, self.evidence)]
+        judging = judging_parts(settings, self._lanes, self.collector)
+        self.publishing = judging.publishing
+        self._parts: list[Part] = [self.collector, evidence_channel(settings, self.evidence), *judging.parts]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """Every endless loop of this role."""
@@ -77,6 +91,41 @@ def evidence_channel(settings: HealthSettings, evidence: Evidence) -> EvidenceCh
         unsure=next((one.series for one in settings.component if one.kind == "product"), ""),
         client=client_of(settings.proxies),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What judges, publishes and is seen by the operator."""
+
+    publishing: Publishing
+    parts: tuple[Part, ...]
+
+
+def judging_parts(settings: HealthSettings, lanes: Lanes, collector: Collector) -> Judging:
+    """Detectors, judge, publisher and the operator's screens, as settings describe them."""
+    crash_point = armed(os.environ.get(CRASH_VARIABLE))
+    names = Named(Configured(c.series, c.kind, c.public_name, tuple(c.instead)) for c in settings.component)
+    base_url = settings.public_url if settings.public_url.endswith("/") else f"{settings.public_url}/"
+    page = PageSettings(base_url=base_url, report_url=settings.report_url or None, zone=settings.zone)
+    scale, operator = settings.scale, settings.operator
+    publishing = Publishing(
+        lanes, names, page, folder=Path(settings.page_folder), operator=operator, scale=scale, crash_point=crash_point
+    )
+    refitting = Refitting(lanes, names.all, scale=scale)
+    judge = Judge(
+        lanes,
+        refitting.wake_up,
+        components=names.all,
+        zone=settings.zone,
+        scale=scale,
+        crash_point=crash_point,
+        fresh=collector.fresh,
+        on_commit=publishing.wake.set,
+    )
+    token = secret(settings.operator_token_file)
+    operating = Operating(lanes, publishing.wake.set)
+    screens = Screens(lanes, publishing, operating, names, page, token=token, operator=operator)
+    return Judging(publishing, (judge, refitting, publishing, screens))
 
 
 async def _live(request: Request) -> Response:

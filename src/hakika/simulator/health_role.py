@@ -24,7 +24,8 @@ def page_folder(folder: StateFolder) -> Path:
 
 
 def write_health_settings(folder: StateFolder, plan: Plan, urls: Mapping[str, str]) -> Path:
-    """The settings file of health; `urls` by process."""
+    """The settings file of health; `urls` by process. The page's folder is made: health publishes into one alone."""
+    page_folder(folder).mkdir(parents=True, exist_ok=True)
     values: dict[str, Value] = {
         "role": HEALTH,
         "listen": urls[HEALTH].removeprefix("http://"),
