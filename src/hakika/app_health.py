@@ -6,6 +6,7 @@ by nobody who moves money: with everything else dead it goes on, and with it dea
 
 import os
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,9 +16,10 @@ from hakika.channels.web.forwarded import client_of
 from hakika.channels.web.health_screens import Screens
 from hakika.channels.web.report_page import Choice, ReportPage
 from hakika.channels.web.status_files import status_files
-from hakika.health import crash_points
 from hakika.health.announcer import Announcer
 from hakika.health.collector import Collector
+from hakika.health.crash_points import VARIABLE as CRASH_VARIABLE
+from hakika.health.crash_points import armed
 from hakika.health.feeds.connector import FeedConnector
 from hakika.health.feeds.poller import FeedPoller
 from hakika.health.judge import Judge
@@ -57,43 +59,14 @@ class HealthRole:
         components = [one.series for one in settings.component]
         self.evidence = Evidence(self._lanes, person_key=secret(settings.person_key_file), components=components)
         self._feeds = [FeedConnector(one.name, FeedClient(one.url)) for one in settings.feed]
-        crash_point = crash_points.armed(os.environ.get(crash_points.VARIABLE))
-        names = Named(
-            Configured(one.series, one.kind, one.public_name, tuple(one.instead)) for one in settings.component
-        )
-        place = PageSettings(base_url=settings.public_url, report_url=settings.report_url, zone=settings.zone)
         self._page = Path(settings.page_folder)
-        publishing = Publishing(
-            self._lanes,
-            names,
-            place,
-            folder=self._page,
-            operator=settings.operator,
-            scale=settings.scale,
-            crash_point=crash_point,
-        )
-        refitting = Refitting(self._lanes, components, scale=settings.scale)
-        judge = Judge(
-            self._lanes,
-            refitting.wake_up,
-            components=components,
-            zone=settings.zone,
-            scale=settings.scale,
-            crash_point=crash_point,
-            fresh=self.collector.fresh,
-            on_commit=publishing.wake.set,
-        )
-        operating = Operating(self._lanes, publishing.wake.set)
-        token = secret(settings.operator_token_file)
-        screens = Screens(self._lanes, publishing, operating, names, place, token=token, operator=settings.operator)
-        self._announcer = announcer(settings, self._lanes, publishing)
+        judging = judging_parts(settings, self._lanes, self.collector)
+        self.publishing = judging.publishing
+        self._announcer = announcer(settings, self._lanes, judging.publishing)
         self._parts: list[Part] = [
             self.collector,
             evidence_channel(settings, self.evidence),
-            judge,
-            refitting,
-            publishing,
-            screens,
+            *judging.parts,
             FeedPoller(self.evidence, self._feeds, vocabulary(settings)),
             *([self._announcer] if self._announcer else []),
         ]
@@ -163,6 +136,41 @@ def vocabulary(settings: HealthSettings) -> Vocabulary:
         if one.kind != "role"
     }
     return Vocabulary((settings.operator,), words)
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What judges, publishes and is seen by the operator."""
+
+    publishing: Publishing
+    parts: tuple[Part, ...]
+
+
+def judging_parts(settings: HealthSettings, lanes: Lanes, collector: Collector) -> Judging:
+    """Detectors, judge, publisher and the operator's screens, as settings describe them."""
+    crash_point = armed(os.environ.get(CRASH_VARIABLE))
+    names = Named(Configured(c.series, c.kind, c.public_name, tuple(c.instead)) for c in settings.component)
+    base_url = settings.public_url if settings.public_url.endswith("/") else f"{settings.public_url}/"
+    page = PageSettings(base_url=base_url, report_url=settings.report_url or None, zone=settings.zone)
+    scale, operator = settings.scale, settings.operator
+    publishing = Publishing(
+        lanes, names, page, folder=Path(settings.page_folder), operator=operator, scale=scale, crash_point=crash_point
+    )
+    refitting = Refitting(lanes, names.all, scale=scale)
+    judge = Judge(
+        lanes,
+        refitting.wake_up,
+        components=names.all,
+        zone=settings.zone,
+        scale=scale,
+        crash_point=crash_point,
+        fresh=collector.fresh,
+        on_commit=publishing.wake.set,
+    )
+    token = secret(settings.operator_token_file)
+    operating = Operating(lanes, publishing.wake.set)
+    screens = Screens(lanes, publishing, operating, names, page, token=token, operator=operator)
+    return Judging(publishing, (judge, refitting, publishing, screens))
 
 
 async def _live(request: Request) -> Response:
