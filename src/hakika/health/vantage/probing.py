@@ -12,6 +12,7 @@ from typing import Protocol
 
 from hakika import clock
 from hakika.outbound.probing import ProbingClient
+from hakika.store.durable import write_private_file
 
 DEADLINE_S = 20.0  # of one try; a customer who waits longer has been let down
 READ_S = 5.0  # of a single page or look-up
@@ -75,7 +76,7 @@ class Memory:
         if clock.now_ms() - self.written_ms < KEPT_MS:
             return
         try:
-            self.file.write_text(reference + "\n", "ascii")
+            write_private_file(self.file, reference + "\n")
             self.written_ms = clock.now_ms()
         except OSError:
             return
