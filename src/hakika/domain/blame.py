@@ -25,6 +25,7 @@ TECHNICAL: Mapping[Reason, bool] = MappingProxyType(
         Reason.RECALLED_BY_BANK: False,
         Reason.RECALLED_BY_CUSTOMER: False,
         Reason.TOMBSTONED: False,
+        Reason.GATEWAY_RESTORED: True,
         Reason.CURRENCY_NOT_SERVED: False,
     }
 )
