@@ -16,7 +16,7 @@ from hakika.health.incident import Incident
 from hakika.health.naming import Configured, Named
 from hakika.health.operating import Operating
 from hakika.health.page.place import PageSettings
-from hakika.health.publishing import Publishing
+from hakika.health.publishing import Publishing, Trouble
 from hakika.store.embedded import RoleAccess
 
 TOKEN = "operator-token"
@@ -86,3 +86,52 @@ async def desk(database: RoleAccess, folder: Path, *, faults: bool = True, lasts
     finally:
         await running.stop()
         await platform.close()
+
+
+async def gathered(database: RoleAccess, folder: Path) -> dict[str, tuple[bytes, tuple[tuple[str, str], ...]]]:
+    """Every screen in every language, as bytes with their headers, by name: an outage, a dispute, trouble, refusals."""
+    found: dict[str, tuple[bytes, tuple[tuple[str, str], ...]]] = {}
+
+    async with desk(database, folder, lasts_s=240) as at:
+
+        async def keep(name: str, path: str) -> None:
+            for language in ("en", "sw", "fr"):
+                response = await at.client.get(f"{path}?lang={language}")
+                kept = ("content-security-policy", "content-type", "content-language")
+                headers = tuple((key, response.headers[key]) for key in kept)
+                found[f"/{name}/{language}"] = response.content, headers
+
+        await keep("login", "/operator")
+        await at.log_in()
+        incident = await at.incident()
+        path = f"/operator/incidents/{incident.id.hex}"
+        words = {
+            "en": "A link between us and the bank is down. Engineers of both sides are working on it.",
+            "sw": "Kiungo kati yetu na benki kimekatika. Mafundi wanashughulikia.",
+            "fr": "Une liaison avec la banque est coupée. Les techniciens des deux côtés y travaillent.",
+        }
+        await keep("incident", path)
+        previewed = await at.send(f"{path}?lang=en", {"do": "preview", **words})
+        page = ("content-security-policy", "content-type", "content-language")
+        found["/preview/en"] = previewed.content, tuple((key, previewed.headers[key]) for key in page)
+        await at.send(f"{path}?lang=en", {"do": "words", **words})
+        form = {"component": ["channel:tracking", "channel:core-api"], "bad": "part", "start": "2026-11-01T00:00"}
+        await at.send("/operator/open?lang=en", {**form, "en": "Customers say that links do not open."})
+        window = {"do": "announce", "component": [CORRIDORS[1]], "from": "2099-01-01T01:00", "to": "2099-01-01T05:00"}
+        await at.send("/operator/work?lang=en", {**window, "en": "New disks"})
+        await at.send(f"{path}?lang=en", {"do": "resolved"})
+        at.platform.app.execute(
+            "INSERT INTO refused_input VALUES ('forged_probe', %s, 1234)", (clock.now_ms() // 3_600_000 * 3_600_000,)
+        )
+        await at.publishing.publish_once(clock.now_ms())
+        for name, where in (("list", "/operator"), ("disputed", path), ("report", f"{path}/report")):
+            await keep(name, where)
+        await keep("open", "/operator/open")
+        await keep("work", "/operator/work")
+        at.publishing.trouble = Trouble(
+            clock.now_ms() - 90_000, "No space left on device", "the disk is full: free space there", clock.now_ms()
+        )
+        await keep("trouble", "/operator")
+        refused = await at.send(f"{path}?lang=en", {"do": "words", "en": ""})
+        found["/refused/en"] = refused.content, tuple((key, refused.headers[key]) for key in page)
+    return found

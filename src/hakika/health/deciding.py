@@ -251,7 +251,7 @@ def _unannounced(components: tuple[str, ...], windows: Sequence[Window], at_ms: 
 def _evidence(seen: Assessment, components: tuple[str, ...]) -> Mapping[str, int | str]:
     """What an opening rests on, for the sentence that announces it: the component that says most."""
     told = max(
-        (seen.readings[one] for one in components if one in seen.readings),
+        (seen.readings[one] for one in proper(components) if one in seen.readings),
         key=lambda one: (one.level, one.score, one.component),
         default=None,
     )

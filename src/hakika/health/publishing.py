@@ -31,7 +31,8 @@ from hakika.health.page.publisher import PublishFault, publish
 from hakika.health.page.site import site
 from hakika.health.records import Connection, incidents_of, windows_of
 from hakika.health.regulator import Measured
-from hakika.health.shown import Shown, shown
+from hakika.health.shown import STALE_MS, corridor_facts, shown
+from hakika.health.statements import CorridorFacts
 from hakika.health.telling import Caught, Known, incident_id, since_day, status_model
 from hakika.store.health import evidence, incidents, judging, publications
 from hakika.store.health.incidents import WindowRow
@@ -112,18 +113,13 @@ class Publishing:
         """None: the page is files."""
         return []
 
-    @property
-    def states(self) -> Mapping[str, Shown]:
-        """What every component is said to be now, for statements to banks."""
-        read = self._read
-        if read is None:
-            return {}
-        return shown(self._names.all, read.seen, read.incidents, windows_of(read.windows), clock.now_ms())
-
-    @property
-    def seen(self) -> Assessment:
-        """The assessment that was last read."""
-        return self._read.seen if self._read is not None else Assessment(0)
+    def corridor_facts(self) -> list[CorridorFacts]:
+        """What each bank is told; nothing where nothing is known or judged any more, so that statements expire."""
+        read, now_ms = self._read, clock.now_ms()
+        if read is None or now_ms - read.seen.at_ms > STALE_MS:
+            return []
+        states = shown(self._names.all, read.seen, read.incidents, windows_of(read.windows), now_ms)
+        return corridor_facts(self._names.banks, states, read.seen)
 
     async def _run(self) -> None:
         while True:
@@ -148,9 +144,11 @@ class Publishing:
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                mark = await self._lanes.run(publications.mark, deadline_s=READ_S)
+                mark, standing = await self._lanes.run(_mark, deadline_s=READ_S)
             except StoreFault:
                 continue
+            if self._read is not None and standing is not None:
+                self._read.seen = plain.from_body(standing.assessment)  # the figures that banks are told
             if mark != before:
                 before = mark
                 self.wake.set()
@@ -305,6 +303,10 @@ class Publishing:
 
     def _today(self, now_ms: int) -> date:
         return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self._zone).date()
+
+
+async def _mark(conn: Connection) -> tuple[tuple[int, int, int], judging.Standing | None]:
+    return await publications.mark(conn), await judging.standing(conn)
 
 
 async def _add_all(conn: Connection, pending: Sequence[tuple[int, bytes, dict[str, int]]]) -> None:

@@ -75,8 +75,9 @@ def _in_incident(reading: Reading, incident: Incident) -> str:
 
 
 def corridor_facts(banks: Iterable[str], states: Mapping[str, Shown], seen: Assessment) -> list[CorridorFacts]:
-    """What the statement of each bank's corridor is made from."""
-    return [_facts(bank, states, seen) for bank in banks]
+    """What the statement of each bank's corridor is made from; none where nothing is known of it."""
+    known = [bank for bank in banks if states.get(f"corridor:{bank}", Shown(UNKNOWN)).state != UNKNOWN]
+    return [_facts(bank, states, seen) for bank in known]
 
 
 def _facts(bank: str, states: Mapping[str, Shown], seen: Assessment) -> CorridorFacts:
@@ -105,6 +106,8 @@ def _facts(bank: str, states: Mapping[str, Shown], seen: Assessment) -> Corridor
 
 def _condition(told: Shown, reading: Reading, at_ms: int) -> tuple[Told, int]:
     incident = told.incident
+    if incident is not None and not incident.measured:  # only an operator knows of it
+        return Told.BROKEN if incident.worst == UNAVAILABLE else Told.SLOW, incident.start_ms
     if incident is not None and told.state == AVAILABLE:
         return Told.WELL, reading.well_since_ms or at_ms
     if incident is not None and (reading.broken or reading.well_since_ms is None) and incident.stage is not RECOVERING:

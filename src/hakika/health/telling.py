@@ -165,7 +165,7 @@ def _title(incident: Incident, names: Named) -> Template:
     if len(corridors) > 1 and len(corridors) == len(proper(incident.components)):
         title = Title.CORRIDORS_UNAVAILABLE if out else Title.CORRIDORS_DEGRADED
         return Template(title, {"count": len(corridors)})
-    if len(public) > 1:
+    if len(public) > 1 and out:
         return Template(Title.SEVERAL_UNAVAILABLE, {"count": len(public)})
     opened = incident.events[0].event
     if isinstance(opened, Opened) and _silent(opened):
