@@ -41,7 +41,7 @@ from hakika.store.durable import make_private_folder
 from hakika.store.lane import Lane, StoreFault
 
 QUICK_SHARE = 0.1
-SETTLE_S = 6.0  # vantages that have just begun load their code: two cores are busy with it, and nobody else waits
+LOADING_S = 8.0  # vantages that have just begun load their code, and two cores are busy with it
 COUNT_EVERY_S = 0.5
 COUNT_DEADLINE_S = 0.6
 FOLLOW_SHARE = 4  # one transfer in so many is followed through its tracking page
@@ -172,7 +172,7 @@ class Player:
         with suppress(TimeoutError):
             async with asyncio.timeout(HEALTH_WAIT_S):
                 await self._stack.health_answers.wait()
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(LOADING_S)
         return self._stack.health_answers.is_set()
 
     async def _play(self) -> Record:
