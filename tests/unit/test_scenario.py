@@ -132,7 +132,7 @@ def test_outages_and_relapses_last_long_enough_to_be_judged(other: Scenario) -> 
     assert all(until - since >= JUDGED_S for since, until in other.outages)
     assert all(one.to_s - one.from_s >= JUDGED_S for one in other.expected)
     assert other.expected and other.expected[-1].to_s + 120 <= other.demand_until_s  # time to see that it is over
-    assert other.demand_until_s <= 15 * 60
+    assert other.demand_until_s <= 16 * 60
     assert sum(one.relapse for one in other.expected) == len(other.relapses)
 
 
@@ -187,7 +187,7 @@ def test_the_quick_way_is_the_same_story_faster(other: Scenario) -> None:
 
 def test_the_clock_goes_through_its_pins_and_back() -> None:
     scenario = load(OUTAGES / "2018-12-08.toml")
-    seconds = [-10.0, 0.0, 60.0, 389.0, 390.0, 395.0, 400.0, 408.0, 500.0, 708.0, 860.0]
+    seconds = [-10.0, 0.0, 60.0, 439.0, 440.0, 445.0, 450.0, 460.0, 500.0, 760.0, 920.0]
     moments = [scenario.story_time(at_s) for at_s in seconds]
     assert moments == sorted(moments)
     for at_s, moment in zip(seconds, moments, strict=True):
@@ -201,8 +201,8 @@ def test_the_clock_goes_through_its_pins_and_back() -> None:
     [
         ("2018-12-08", 'slow = "core-postgres"', 'slow = "gateway-core"', r"slow: one of core-postgres"),
         ("2018-12-08", "times = 50", "times = 1", r"times: more than 1"),
-        ("2018-12-08", "relapses = [[408.0, 708.0]]", "relapses = [[208.0, 708.0]]", "relapses: two seconds each"),
-        ("2018-12-08", "at_s = 400\nstory", "at_s = 380\nstory", "clock: seconds and"),
+        ("2018-12-08", "relapses = [[460.0, 760.0]]", "relapses = [[260.0, 760.0]]", "relapses: two seconds each"),
+        ("2018-12-08", "at_s = 450\nstory", "at_s = 430\nstory", "clock: seconds and"),
         ("2018-12-08", "T07:53:00+03:00", "T07:53:00", "clock: instants with"),
         ("2018-12-08", "quick_speed = 8", "quick_speed = 0.5", "quick_speed: 1 to"),
         ("2018-12-08", 'rule_pack = "house-4h"', 'rule_pack = "house-1h"', "rule_pack is one of"),
