@@ -10,8 +10,9 @@ PYTEST_ARGS ?=
 SCENARIO ?= outages/2023-07-27.toml
 ONLY ?=
 QUICK ?=
+BENCH_ARGS ?=
 
-.PHONY: help setup setup-dev apt check format demo scenarios test plants up screens requirements clean
+.PHONY: help setup setup-dev apt check format demo scenarios test plants bench up screens requirements clean
 
 help: ## Show what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,10 +48,13 @@ check: setup-dev ## Lint, format, types
 	@$(BIN)/mypy tests/banks/conftest.py --exclude none
 
 test: setup-dev apt check ## Every test: unit, property, store, wire, migration, process
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@tools/test.sh $(BIN)/python $(PYTEST_ARGS)
 
 plants: setup-dev ## Switch off each rule in turn and see its test fail
 	@$(BIN)/python -m pytest tests/plants $(PYTEST_ARGS)
+
+bench: setup-dev ## Measure; ONLY=DET for one benchmark, BENCH_ARGS=--full for the long run
+	@$(BIN)/python -m bench $(ONLY) $(BENCH_ARGS)
 
 screens: setup-dev apt ## Screenshots of every page, and of the last report, into var/screens
 	@$(BIN)/python tools/screens.py

@@ -25,6 +25,7 @@ from status_samples import SETTINGS, SITUATIONS  # noqa: E402
 from hakika.channels.web.catalogue import Language  # noqa: E402
 from hakika.channels.web.policy import page_headers  # noqa: E402
 from hakika.channels.web.render import busy_page, page, unavailable_page, unknown_page  # noqa: E402
+from hakika.channels.web.report_page import Answer, Asked, Choice, ReportPage, report_headers  # noqa: E402
 from hakika.health.page.place import component_file, incident_file  # noqa: E402
 from hakika.health.page.render import pages  # noqa: E402
 
@@ -57,6 +58,14 @@ def status_pages(language: Language) -> dict[str, bytes]:
     return found
 
 
+def report_pages(language: Language) -> dict[str, bytes]:
+    """The form for reports, and every answer to it."""
+    choices = [Choice("corridor:bank-a", "Mlima Bank", True), Choice("channel:tracking", "Tracking page", False)]
+    form = ReportPage("Hakika", "https://status.example/", choices)
+    asked = Asked(language, "corridor:bank-a")
+    return {"report-form": form.form(asked)} | {f"report-{one}": form.answer(asked, one) for one in Answer}
+
+
 def wanted(asked: argparse.Namespace) -> dict[str, Served]:
     """What is asked for, by the name of its picture without the width."""
     served = {}
@@ -70,6 +79,9 @@ def wanted(asked: argparse.Namespace) -> dict[str, Served]:
         for name, body in tracking_pages(language).items():
             if fnmatch(name, asked.only or "*"):
                 served[f"tracking-{name}-{language.value}"] = Served(body, page_headers(language.value))
+        for name, body in report_pages(language).items():
+            if fnmatch(name, asked.only or "*"):
+                served[f"{name}-{language.value}"] = Served(body, report_headers(language))
         for name, body in status_pages(language).items():
             if fnmatch(name, asked.only or "*"):
                 served[f"{name}-{language.value}"] = Served(body)

@@ -163,7 +163,7 @@ class GatewayRole:
         token_file = self._settings.health_token_file
         return [
             *channel.routes(),
-            *tracking_routes(tracking_lookup(self._tracking)),
+            *tracking_routes(tracking_lookup(self._tracking), report_url=self._settings.report_url),
             *signals_routes("gateway", self.signals.counts, secret(token_file) if token_file else ""),
             Route("GET", "/livez", _live, uncounted=True),
             Route("GET", "/readyz", self._readyz, uncounted=True),

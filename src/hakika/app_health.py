@@ -6,7 +6,6 @@ by nobody who moves money: with everything else dead it goes on, and with it dea
 
 import os
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,20 +14,25 @@ from hakika.channels.health_evidence import EvidenceChannel
 from hakika.channels.web.forwarded import client_of
 from hakika.channels.web.health_screens import Screens
 from hakika.channels.web.report_page import Choice, ReportPage
+from hakika.channels.web.status_files import status_files
+from hakika.health import crash_points
+from hakika.health.announcer import Announcer
 from hakika.health.collector import Collector
-from hakika.health.crash_points import VARIABLE as CRASH_VARIABLE
-from hakika.health.crash_points import armed
+from hakika.health.feeds.connector import FeedConnector
+from hakika.health.feeds.poller import FeedPoller
 from hakika.health.judge import Judge
 from hakika.health.naming import Configured, Named
 from hakika.health.operating import Operating
 from hakika.health.page.place import PageSettings
 from hakika.health.publishing import Publishing
 from hakika.health.refitting import Refitting
+from hakika.health.sorting import Vocabulary
+from hakika.outbound.feeds import FeedClient
 from hakika.outbound.signals import SignalsClient
 from hakika.services.health.evidence import Evidence
 from hakika.settings import HealthSettings, secret
 from hakika.store.lane import Lanes, StoreFault
-from hakika.wire.jws import load_public_key
+from hakika.wire.jws import load_private_key, load_public_key
 
 READY_S = 1.0
 
@@ -52,9 +56,47 @@ class HealthRole:
         self.collector = Collector(self._lanes, sources)
         components = [one.series for one in settings.component]
         self.evidence = Evidence(self._lanes, person_key=secret(settings.person_key_file), components=components)
-        judging = judging_parts(settings, self._lanes, self.collector)
-        self.publishing = judging.publishing
-        self._parts: list[Part] = [self.collector, evidence_channel(settings, self.evidence), *judging.parts]
+        self._feeds = [FeedConnector(one.name, FeedClient(one.url)) for one in settings.feed]
+        crash_point = crash_points.armed(os.environ.get(crash_points.VARIABLE))
+        names = Named(
+            Configured(one.series, one.kind, one.public_name, tuple(one.instead)) for one in settings.component
+        )
+        place = PageSettings(base_url=settings.public_url, report_url=settings.report_url, zone=settings.zone)
+        self._page = Path(settings.page_folder)
+        publishing = Publishing(
+            self._lanes,
+            names,
+            place,
+            folder=self._page,
+            operator=settings.operator,
+            scale=settings.scale,
+            crash_point=crash_point,
+        )
+        refitting = Refitting(self._lanes, components, scale=settings.scale)
+        judge = Judge(
+            self._lanes,
+            refitting.wake_up,
+            components=components,
+            zone=settings.zone,
+            scale=settings.scale,
+            crash_point=crash_point,
+            fresh=self.collector.fresh,
+            on_commit=publishing.wake.set,
+        )
+        operating = Operating(self._lanes, publishing.wake.set)
+        token = secret(settings.operator_token_file)
+        screens = Screens(self._lanes, publishing, operating, names, place, token=token, operator=settings.operator)
+        self._announcer = announcer(settings, self._lanes, publishing)
+        self._parts: list[Part] = [
+            self.collector,
+            evidence_channel(settings, self.evidence),
+            judge,
+            refitting,
+            publishing,
+            screens,
+            FeedPoller(self.evidence, self._feeds, vocabulary(settings)),
+            *([self._announcer] if self._announcer else []),
+        ]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """Every endless loop of this role."""
@@ -63,11 +105,16 @@ class HealthRole:
     def routes(self) -> list[Route]:
         """Every route; all others are refused by the door."""
         own = [Route("GET", "/livez", _live, uncounted=True), Route("GET", "/readyz", self._readyz, uncounted=True)]
-        return [*own, *(route for part in self._parts for route in part.routes())]
+        found = [*own, *(route for part in self._parts for route in part.routes())]
+        return [*found, *status_files(self._page)]
 
     async def stop(self) -> None:
         """Close every connection."""
         await self.collector.close()
+        if self._announcer is not None:
+            await self._announcer.close()
+        for feed in self._feeds:
+            await feed.close()
         await self._lanes.close()
 
     async def _readyz(self, request: Request) -> Response:
@@ -93,39 +140,29 @@ def evidence_channel(settings: HealthSettings, evidence: Evidence) -> EvidenceCh
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """What judges, publishes and is seen by the operator."""
-
-    publishing: Publishing
-    parts: tuple[Part, ...]
-
-
-def judging_parts(settings: HealthSettings, lanes: Lanes, collector: Collector) -> Judging:
-    """Detectors, judge, publisher and the operator's screens, as settings describe them."""
-    crash_point = armed(os.environ.get(CRASH_VARIABLE))
-    names = Named(Configured(c.series, c.kind, c.public_name, tuple(c.instead)) for c in settings.component)
-    base_url = settings.public_url if settings.public_url.endswith("/") else f"{settings.public_url}/"
-    page = PageSettings(base_url=base_url, report_url=settings.report_url or None, zone=settings.zone)
-    scale, operator = settings.scale, settings.operator
-    publishing = Publishing(
-        lanes, names, page, folder=Path(settings.page_folder), operator=operator, scale=scale, crash_point=crash_point
-    )
-    refitting = Refitting(lanes, names.all, scale=scale)
-    judge = Judge(
+def announcer(settings: HealthSettings, lanes: Lanes, publishing: Publishing) -> Announcer | None:
+    """Who tells banks about their corridors; None where no bank is told."""
+    if not settings.bank:
+        return None
+    return Announcer(
         lanes,
-        refitting.wake_up,
-        components=names.all,
-        zone=settings.zone,
-        scale=scale,
-        crash_point=crash_point,
-        fresh=collector.fresh,
-        on_commit=publishing.wake.set,
+        publishing.corridor_facts,
+        operator=settings.operator,
+        key=load_private_key(settings.signing_key_file),
+        urls={one.id: one.statements_url for one in settings.bank},
+        folder=Path(settings.page_folder) / "statements",
+        scale=settings.scale,
     )
-    token = secret(settings.operator_token_file)
-    operating = Operating(lanes, publishing.wake.set)
-    screens = Screens(lanes, publishing, operating, names, page, token=token, operator=operator)
-    return Judging(publishing, (judge, refitting, publishing, screens))
+
+
+def vocabulary(settings: HealthSettings) -> Vocabulary:
+    """The names by which people speak of us and of what we have."""
+    words = {
+        one.series: tuple(word for word in (one.public_name, *one.words) if word)
+        for one in settings.component
+        if one.kind != "role"
+    }
+    return Vocabulary((settings.operator,), words)
 
 
 async def _live(request: Request) -> Response:

@@ -41,7 +41,7 @@ def up(
     fresh: Annotated[bool, Parameter(negative=(), help="Start over: remove what is in the folder.")] = False,
     ready_file: Annotated[Path | None, Parameter(help="Written (JSON) once everything answers.")] = None,
     scale: Annotated[float, Parameter(help="Divide deadlines and other policies by this.")] = 1.0,
-    probes: Annotated[bool, Parameter(help="Send test cents through every way in, all the time.")] = True,
+    probe_every: Annotated[float, Parameter(help="Seconds between test cents through every way in; 0: none.")] = 30.0,
 ) -> int:
     """Run everything on this machine until Ctrl-C: core, gateway, health, two demo banks, their databases, the links.
 
@@ -54,7 +54,9 @@ def up(
 
     if scale < 1:
         return _refused("--scale is 1 or more: it divides")
-    return platform.run(state, fresh=fresh, scale=scale, ready_file=ready_file, probes=probes)
+    if probe_every and not probe_every >= 3:
+        return _refused("--probe-every is 3 or more, or 0")
+    return platform.run(state, fresh=fresh, scale=scale, ready_file=ready_file, probe_every_s=probe_every)
 
 
 @app.command

@@ -155,6 +155,26 @@ def test_a_page_looks_again_until_it_is_final_and_can_be_told_not_to() -> None:
     assert {view.stage for view in SAMPLES.values() if view.final} >= set(FINAL)
 
 
+REPORT_URL = "https://status.example/report"
+
+
+@pytest.mark.parametrize(("name", "language"), EVERY)
+def test_a_reader_can_report_the_corridor_without_giving_the_reference_away(name: str, language: Language) -> None:
+    view = replace(SAMPLES[name], bank_id="bank-a")
+    body = page(view, language, report_url=REPORT_URL)
+    assert len(body) <= PAGE_BYTES_MAX
+    (link,) = [href for href in parsed(body).xpath("//footer//a/@href") if href.startswith("https:")]
+    assert link == f"{REPORT_URL}?lang={language.value}&from=tracking&component=corridor%3Abank-a"
+    assert view.reference not in link
+    assert b"https:" not in page(view, language)
+
+
+def test_a_page_that_does_not_know_can_be_reported_too() -> None:
+    body = unavailable_page(Language.EN, HELD.as_of_ms, as_of_ms=HELD.as_of_ms, report_url=f"{REPORT_URL}?a=b")
+    assert f"{REPORT_URL}?a=b&amp;lang=en&amp;from=tracking&amp;component=channel%3Atracking".encode() in body
+    assert b"https:" not in unknown_page(Language.EN, as_of_ms=HELD.as_of_ms)
+
+
 def test_what_comes_first_is_the_amount_then_the_holder_then_the_promise() -> None:
     for name, language in EVERY:
         tree = parsed(page(SAMPLES[name], language))

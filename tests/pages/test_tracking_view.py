@@ -33,6 +33,7 @@ ROW = TrackedRow(
     position_short=False,
     credited_late=False,
     burn_first=False,
+    bank="bank-a",
 )
 RETURNED: dict[str, Any] = {
     "status": "RETURNED",

@@ -45,7 +45,7 @@ class Platform:
 
     folder: Path
     scale: float = 1.0
-    probes: bool = False  # test cents would be counted with what a test sends itself
+    probe_every_s: float = 0.0  # test cents would be counted with what a test sends itself
     ready: dict[str, Any] = field(default_factory=dict)
     _process: "subprocess.Popen[bytes] | None" = None
 
@@ -54,7 +54,7 @@ class Platform:
         ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "hakika.cli", "up", "--state", str(self.folder / "up")]
         command += ["--ready-file", str(ready_file), "--scale", str(self.scale)]
-        command += [] if self.probes else ["--no-probes"]
+        command += ["--probe-every", str(self.probe_every_s)]
         self._log = (self.folder / "up.log").open("ab")
         self._process = subprocess.Popen(
             command, stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True

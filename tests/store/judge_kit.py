@@ -125,7 +125,9 @@ class Platform:
                 if source not in silent:
                     self._signal(series, source, at_s, chance, fault)
             for source in silent:
-                self.app.execute("INSERT INTO silence VALUES (%s, %s)", (source, self.t0_ms + 1000 * at_s + 4_000))
+                self.app.execute(
+                    "INSERT INTO silence (source, at_ms) VALUES (%s, %s)", (source, self.t0_ms + 1000 * at_s + 4_000)
+                )
             if self.probes:
                 self._probe(at_s, fault)
             if at_s in self.reports:

@@ -59,6 +59,10 @@ class Announcer:
         """A loop for each bank."""
         return [self._bank(bank) for bank in sorted(self._clients)]
 
+    def routes(self) -> list[Any]:
+        """None: banks are told, they do not ask."""
+        return []
+
     async def close(self) -> None:
         """Close every connection."""
         for client in self._clients.values():

@@ -24,8 +24,8 @@ def page_folder(folder: StateFolder) -> Path:
 
 
 def write_health_settings(folder: StateFolder, plan: Plan, urls: Mapping[str, str]) -> Path:
-    """The settings file of health; `urls` by process. The page's folder is made: health publishes into one alone."""
-    page_folder(folder).mkdir(parents=True, exist_ok=True)
+    """The settings file of health; `urls` by process."""
+    page_folder(folder).mkdir(parents=True, exist_ok=True)  # the publisher never makes it: a mount may be missing
     values: dict[str, Value] = {
         "role": HEALTH,
         "listen": urls[HEALTH].removeprefix("http://"),

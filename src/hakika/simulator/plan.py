@@ -62,7 +62,7 @@ class Plan:
     scale: float = 1.0  # divides policies, never machine timers
     seed: int = 1
     wallets: int = WALLETS
-    probes: bool = True  # three vantages try every way in
+    probe_every_s: float = 30.0  # three vantages try every way in so often; 0: they do not
     funding_minor: dict[str, int] = field(default_factory=dict)  # by bank, FUNDING_MINOR where absent
     database_links: tuple[str, ...] = ()  # databases that are reached through a link, so that they can be made slow
 

@@ -152,7 +152,7 @@ class Stack:
 
     async def _start_vantages(self) -> None:
         """Processes that try every way in; nobody waits for what they see."""
-        if not self.plan.probes:
+        if not self.plan.probe_every_s:
             return
         urls = {name: self.url(name) for name in (*PACKAGES, *self.plan.bank_ids)}
         for name, settings in write_vantage_settings(self.folder, self.plan, urls).items():

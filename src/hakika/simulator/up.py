@@ -39,7 +39,7 @@ FAULTS = (
 WALLETS_SHOWN = 3
 
 
-def run(state: Path, *, fresh: bool, scale: float, ready_file: Path | None, probes: bool = True) -> int:
+def run(state: Path, *, fresh: bool, scale: float, ready_file: Path | None, probe_every_s: float = 30.0) -> int:
     """Exit status: 0 after a clean stop or an attachment, 1 where it does not start."""
     folder = StateFolder(state)
     status = 1
@@ -49,7 +49,7 @@ def run(state: Path, *, fresh: bool, scale: float, ready_file: Path | None, prob
                 raise FolderRefused(f"{state} is in use by a running platform; stop it before --fresh")
             status = asyncio.run(_attach(folder, ready_file))
         else:
-            plan = Plan(DEMO_BANKS, scale=scale, probes=probes)
+            plan = Plan(DEMO_BANKS, scale=scale, probe_every_s=probe_every_s)
             status = asyncio.run(_run(folder, plan, fresh=fresh, ready_file=ready_file))
     except* FAULTS as group:
         for line in messages(group):

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -33,8 +34,11 @@ LOOK_AGAIN_S = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def page(view: TrackingView, language: Language, *, looking_again: bool = True) -> bytes:
-    """The tracking page of one transfer; `looking_again` False once the reader has stopped it."""
+def page(view: TrackingView, language: Language, *, looking_again: bool = True, report_url: str = "") -> bytes:
+    """The tracking page of one transfer; `looking_again` False once the reader has stopped it.
+
+    `report_url` is where its reader says that something does not work; the reference does not go there.
+    """
     key = key_of(view)
     told = said(view, language)
     values = {
@@ -46,6 +50,7 @@ def page(view: TrackingView, language: Language, *, looking_again: bool = True) 
         "facts": facts_of(view, language),
         "look_again_s": LOOK_AGAIN_S if looking_again and not view.final else None,
         "may_change": not view.final,
+        "report_link": _report_link(report_url, language, f"corridor:{view.bank_id}" if view.bank_id else ""),
     }
     return _rendered(language, values)
 
@@ -56,12 +61,19 @@ def unknown_page(language: Language, *, as_of_ms: int) -> bytes:
 
 
 def unavailable_page(
-    language: Language, since_ms: int, *, as_of_ms: int, look_again_s: int = LOOK_AGAIN_S, zone: str = DEFAULT_ZONE
+    language: Language,
+    since_ms: int,
+    *,
+    as_of_ms: int,
+    look_again_s: int = LOOK_AGAIN_S,
+    zone: str = DEFAULT_ZONE,
+    report_url: str = "",
 ) -> bytes:
     """Our database does not answer: since when we do not know, and what holds nevertheless."""
     times = Times(language, zone, as_of_ms, seconds=False)
     values = {"since": times.text(since_ms)}
-    return _about_no_transfer(Page.UNAVAILABLE, language, as_of_ms, values, look_again_s)
+    link = _report_link(report_url, language, "channel:tracking")
+    return _about_no_transfer(Page.UNAVAILABLE, language, as_of_ms, values, look_again_s, link)
 
 
 def busy_page(language: Language, *, as_of_ms: int, retry_after_s: int) -> bytes:
@@ -115,7 +127,12 @@ def _spoken(told: Said) -> dict[str, str]:
 
 
 def _about_no_transfer(
-    about: Page, language: Language, as_of_ms: int, values: Mapping[str, str], look_again_s: int | None
+    about: Page,
+    language: Language,
+    as_of_ms: int,
+    values: Mapping[str, str],
+    look_again_s: int | None,
+    report_link: str = "",
 ) -> bytes:
     words = catalogue(language)
     sentence = words.pages[about]
@@ -141,8 +158,16 @@ def _about_no_transfer(
         "facts": [],
         "look_again_s": look_again_s,
         "may_change": False,
+        "report_link": report_link,
     }
     return _rendered(language, shown)
+
+
+def _report_link(report_url: str, language: Language, component: str) -> str:
+    if not report_url:
+        return ""
+    fields = {"lang": language.value, "from": "tracking", **({"component": component} if component else {})}
+    return f"{report_url}{'&' if '?' in report_url else '?'}{urlencode(fields)}"
 
 
 def _rendered(language: Language, values: Mapping[str, object]) -> bytes:

@@ -83,9 +83,13 @@ def tracking_routes(
     limits: TrackingLimits | None = None,
     *,
     client_of: Callable[[Request], str] = peer,
+    report_url: str = "",
 ) -> list[Route]:
-    """The routes; behind a proxy of one's own `client_of` must take the address from what that proxy vouches for."""
-    tracking = _Tracking(lookup, limits or TrackingLimits(), client_of, clock.now_ms())
+    """The routes; behind a proxy of one's own `client_of` must take the address from what that proxy vouches for.
+
+    Pages link to `report_url`, if there is one, for readers to say that something does not work.
+    """
+    tracking = _Tracking(lookup, limits or TrackingLimits(), client_of, clock.now_ms(), report_url)
     return [
         Route("GET", "/t/{ref}.json", tracking.json, body_max=0),
         Route("GET", "/t/{ref}", tracking.page, body_max=0),
@@ -109,6 +113,7 @@ class _Tracking:
     limits: TrackingLimits
     client_of: Callable[[Request], str]
     answered_ms: int
+    report_url: str = ""
 
     async def page(self, request: Request) -> Response:
         """The page, or JSON when Accept prefers it."""
@@ -131,7 +136,8 @@ class _Tracking:
         except Exception as fault:
             if not isinstance(fault, NotKnown):
                 log.exception("a tracking look-up failed")
-            return _unavailable(asked, fault.since_ms if isinstance(fault, NotKnown) else self.answered_ms)
+            since_ms = fault.since_ms if isinstance(fault, NotKnown) else self.answered_ms
+            return _unavailable(asked, since_ms, self.report_url)
         if raw is not None:
             self.answered_ms = clock.now_ms()
         if view is None:
@@ -139,7 +145,7 @@ class _Tracking:
             return _busy(asked, wait_s) if wait_s else _unknown(asked)
         if asked.json:
             return Response(200, as_json(view), JSON, json_headers())
-        body = page(view, asked.language, looking_again=asked.looking_again)
+        body = page(view, asked.language, looking_again=asked.looking_again, report_url=self.report_url)
         return Response(200, body, HTML, page_headers(asked.language))
 
 
@@ -156,14 +162,14 @@ def _unknown(asked: _Asked) -> Response:
     return Response(404, unknown_page(asked.language, as_of_ms=as_of_ms), HTML, page_headers(asked.language))
 
 
-def _unavailable(asked: _Asked, since_ms: int) -> Response:
+def _unavailable(asked: _Asked, since_ms: int, report_url: str) -> Response:
     as_of_ms = clock.now_ms()
     retry = ("retry-after", str(LOOK_AGAIN_S))
     if asked.json:
         title = "Not known at present; the custody receipt names the deadline"
         headers = (*json_headers(), retry)
         return problem(503, title, headers=headers, not_known_since=iso(since_ms), as_of=iso(as_of_ms))
-    body = unavailable_page(asked.language, since_ms, as_of_ms=as_of_ms)
+    body = unavailable_page(asked.language, since_ms, as_of_ms=as_of_ms, report_url=report_url)
     return Response(503, body, HTML, (*page_headers(asked.language), retry))
 
 

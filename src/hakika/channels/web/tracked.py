@@ -51,6 +51,7 @@ def view_of(reference: bytes, found: Tracked) -> TrackingView | None:
         fee_minor=row.fee_minor,
         reason=Reason(row.reason) if row.reason and row.status == "RETURNED" else None,
         position_short=row.position_short,
+        bank_id=row.bank,
     )
 
 

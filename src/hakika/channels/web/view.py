@@ -63,6 +63,7 @@ class TrackingView:
     fee_minor: int | None
     reason: Reason | None  # why it goes or went back
     position_short: bool  # held because the bank's position does not cover it
+    bank_id: str = ""  # for reports about its corridor; empty where that is not known
 
     def __post_init__(self) -> None:
         needed = {

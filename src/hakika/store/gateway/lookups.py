@@ -31,6 +31,7 @@ class TrackedRow(NamedTuple):
     position_short: bool
     credited_late: bool
     burn_first: bool  # older than a restore: held here, and perhaps in the wallet already
+    bank: str = ""
 
 
 class InquiredRow(NamedTuple):
@@ -59,7 +60,7 @@ SELECT b.name, t.status, t.amount_minor, t.currency, t.debtor_name, t.creditor_n
            SELECT 1 FROM attempt a WHERE a.transfer = t.id AND a.reason = 'position_short'),
        t.status = 'RETURNED' AND EXISTS (SELECT 1 FROM reconciliation_break k
            WHERE k.transfer = t.id AND right(k.kind, 11) = '_but_posted'),
-       t.burn_first
+       t.burn_first, t.bank
 FROM transfer t JOIN bank b ON b.id = t.bank LEFT JOIN payment_return r ON r.transfer = t.id
 WHERE t.tracking = %(tracking)s
 """
