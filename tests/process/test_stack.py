@@ -157,6 +157,7 @@ def test_money_arrives_through_each_bank(up: Up) -> None:
 
 
 def test_a_second_start_attaches(up: Up) -> None:
+    until(lambda: "health" in up.ready()["pids"], READY_S)  # the platform is ready before health is
     other = up.ready_file.with_name("second.json")
     done = up.hakika("up", "--ready-file", str(other))
     assert done.returncode == 0

@@ -90,6 +90,11 @@ def assessed(drawn: Broken, at_ms: int) -> Assessment:
     return Assessment(at_ms, readings, found(drawn.components, drawn.certain, at_ms - 20_000))
 
 
+def _ends(recorded: Recorded) -> bool:
+    """An event by which the store knows a recent incident that is not open."""
+    return isinstance(recorded.event, Closed | Merged | Overran)
+
+
 class Incidents(RuleBasedStateMachine):
     """A store of incidents that takes exactly what is decided."""
 
@@ -118,7 +123,7 @@ class Incidents(RuleBasedStateMachine):
         known = [
             one
             for one in self.incidents.values()
-            if one.open or (one.closed_ms is not None and self.now_ms - one.closed_ms <= POLICY.relapse_ms)
+            if one.open or any(_ends(event) and self.now_ms - event.at_ms <= POLICY.known_ms for event in one.events)
         ]
         due = acts(self.seen, known, self.windows, POLICY, previous_ms=self.previous_ms)
         assert due == acts(self.seen, known, self.windows, POLICY, previous_ms=self.previous_ms)

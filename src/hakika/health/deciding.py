@@ -46,6 +46,11 @@ class Policy:
     say_again_ms: int = 15 * 60_000
     promise_ms: int = HOUSE_4H.promise_s * 1000
 
+    @property
+    def known_ms(self) -> int:
+        """What has been over for less than this is looked at: it may come back, or its window is still watched."""
+        return max(self.relapse_ms, 2 * OVERRUN_WATCH_MS)
+
     @classmethod
     def scaled(cls, scale: float) -> "Policy":
         """The policies divided by `scale` (>= 1)."""
@@ -106,7 +111,8 @@ def acts(
 ) -> tuple[Act, ...]:
     """Every event that is due at `seen.at_ms`, in the order in which they are stored.
 
-    `incidents` are the open ones and those closed within `policy.relapse_ms`; `previous_ms` is the tick before.
+    `incidents` are the open ones, and those closed, merged or opened by overrun work within `policy.known_ms`;
+    `previous_ms` is the tick before.
     """
     book = _Book(seen, policy, {one.id: one for one in incidents})
     _overrun(book, windows, previous_ms)

@@ -224,8 +224,7 @@ class Judge:
             await judging.save(conn, tick.states)
             self._crash("after_states")
             await incidents.lock(conn)
-            closed_since_ms = tick.at_ms - self._policy.relapse_ms
-            known = incidents_of(await incidents.current(conn, closed_since_ms=closed_since_ms))
+            known = incidents_of(await incidents.current(conn, since_ms=tick.at_ms - self._policy.known_ms))
             windows = windows_of(await incidents.windows(conn, ends_after_ms=tick.at_ms - LATE_MS))
             previous_ms = tick.at_ms if tick.previous_ms is None else tick.previous_ms
             due = [

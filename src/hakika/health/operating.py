@@ -125,7 +125,7 @@ class Operating:
         id_ = derived(b"incident by hand", form.act.bytes)
 
         async def work(conn: Connection) -> Outcome:
-            known = incidents_of(await rows.current(conn, closed_since_ms=2**53))
+            known = incidents_of(await rows.current(conn, since_ms=2**53))
             if any(one.cause == cause for one in known):
                 return Refusal.KNOWN
             event = OpenedByHand(cause, chosen, start_ms, UNAVAILABLE if out else DEGRADED, _cut(words))

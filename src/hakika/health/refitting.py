@@ -7,7 +7,10 @@ held keeps its model until that is over. Without history there are defaults, whi
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from array import array
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from hakika import clock
@@ -36,6 +39,7 @@ HISTORY_MS = 28 * DAY_MS
 AROUND_MS = 10 * 60_000  # before and after an incident
 ROWS_MIN = 720  # an hour: less teaches nothing
 USUAL_SHARE = 0.99
+NO_FAILURES: Mapping[str, int] = MappingProxyType({})
 
 
 class Refitting:
@@ -85,46 +89,61 @@ class Refitting:
         known = await self._lanes.run(lambda conn: _incidents(conn, from_ms), deadline_s=READ_S)
         fitted, whole = 0, bool(series)
         for name in series:
-            rows = await self._history(name, from_ms, now_ms)
-            quiet = quiet_rows(rows, known, name)
-            whole = whole and len(quiet) * WIDTH_MS >= DAY_MS
-            if len(quiet) >= ROWS_MIN:
+            quiet = await self._quiet(name, from_ms, now_ms, known)
+            whole = whole and len(quiet.intervals) * WIDTH_MS >= DAY_MS
+            if len(quiet.intervals) >= ROWS_MIN:
                 model, usual = await asyncio.to_thread(fit, name, quiet)
                 fitted += self.current is not None and self.current.adopt(name, model, usual)
             await asyncio.sleep(PAUSE_S)
         return fitted, whole
 
-    async def _history(self, series: str, from_ms: int, to_ms: int) -> list[SignalRow]:
-        """Page by page, so that no read is long."""
-        found: list[SignalRow] = []
+    async def _quiet(self, series: str, from_ms: int, to_ms: int, known: Sequence[Incident]) -> "Quiet":
+        """Page by page, so that no read is long and no more is kept than fitting needs."""
+        quiet = Quiet()
         after_ms = from_ms
         while True:
             page = await self._lanes.run(
                 lambda conn, after_ms=after_ms: evidence.signals_of(conn, series, after_ms=after_ms, upto_ms=to_ms),  # type: ignore[misc]
                 deadline_s=READ_S,
             )
-            found += page
+            quiet.add(quiet_rows(page, known, series, to_ms))
             if len(page) < ROWS_MAX:
-                return found
+                return quiet
             after_ms = page[-1].at_ms
 
 
-def quiet_rows(rows: Sequence[SignalRow], known: Sequence[Incident], series: str) -> list[SignalRow]:
-    """Rows that no incident of this series covers."""
+@dataclass(slots=True)
+class Quiet:
+    """Quiet intervals of one series, and what was pending at the end of each."""
+
+    intervals: list[Interval] = field(default_factory=list)
+    oldest_ms: "array[int]" = field(default_factory=lambda: array("q"))
+    open_count: "array[int]" = field(default_factory=lambda: array("q"))
+
+    def add(self, rows: Sequence[SignalRow]) -> None:
+        """More of them, in the order of time."""
+        for row in rows:
+            failed = row.failed or NO_FAILURES
+            self.intervals.append(Interval(row.at_ms / 1000, WIDTH_MS / 1000, row.ended, failed, row.arrived))
+            self.oldest_ms.append(row.oldest_ms)
+            self.open_count.append(row.open_count)
+
+
+def quiet_rows(rows: Sequence[SignalRow], known: Sequence[Incident], series: str, until_ms: int) -> list[SignalRow]:
+    """Rows that no incident of this series covers; one that is open lasts until `until_ms`."""
     spans = [
-        (one.start_ms - AROUND_MS, (one.closed_ms if one.closed_ms is not None else rows[-1].at_ms) + AROUND_MS)
+        (one.start_ms - AROUND_MS, (one.closed_ms if one.closed_ms is not None else until_ms) + AROUND_MS)
         for one in known
-        if series in one.components and rows
+        if series in one.components
     ]
     return [row for row in rows if not any(begins <= row.at_ms <= ends for begins, ends in spans)]
 
 
-def fit(series: str, quiet: Sequence[SignalRow]) -> tuple[SeriesModel, Usual]:
+def fit(series: str, quiet: Quiet) -> tuple[SeriesModel, Usual]:
     """A model and what is usual, from quiet intervals; blocks for seconds."""
-    intervals = [Interval(row.at_ms / 1000, row.width_ms / 1000, row.ended, row.failed, row.arrived) for row in quiet]
-    model = SeriesModel.fit(series, intervals, WIDTH_MS / 1000)
-    oldest_ms = max(OLDEST_MIN_MS, _share_of([row.oldest_ms for row in quiet]))
-    open_count = max(OPEN_DEFAULT, _share_of([row.open_count for row in quiet]))
+    model = SeriesModel.fit(series, quiet.intervals, WIDTH_MS / 1000)
+    oldest_ms = max(OLDEST_MIN_MS, _share_of(quiet.oldest_ms))
+    open_count = max(OPEN_DEFAULT, _share_of(quiet.open_count))
     return model, Usual(model.all_failures.usual, oldest_ms, open_count)
 
 

@@ -45,7 +45,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(%s)"
 _CURRENT = """
 SELECT incident, number, at_ms, actor, kind, body, act FROM incident_event
 WHERE incident IN (SELECT incident FROM open_cause)
-    OR incident IN (SELECT incident FROM incident_event WHERE kind = 'closed' AND at_ms >= %s)
+    OR incident IN (SELECT incident FROM incident_event WHERE kind IN ('closed', 'merged', 'overran') AND at_ms >= %s)
 ORDER BY incident, number
 """
 _SINCE = """
@@ -78,9 +78,9 @@ async def lock(conn: Connection) -> None:
     await conn.execute(_LOCK, (LOCK_KEY,))
 
 
-async def current(conn: Connection, *, closed_since_ms: int) -> list[EventRow]:
-    """All events of the incidents that are open or were closed since then, in order."""
-    return _events(await (await conn.execute(_CURRENT, (closed_since_ms,))).fetchall())
+async def current(conn: Connection, *, since_ms: int) -> list[EventRow]:
+    """All events of the incidents that are open, or were closed, merged or opened by overrun work since then."""
+    return _events(await (await conn.execute(_CURRENT, (since_ms,))).fetchall())
 
 
 async def since(conn: Connection, *, opened_since_ms: int, limit: int) -> list[EventRow]:
