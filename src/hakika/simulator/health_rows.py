@@ -17,7 +17,7 @@ from hakika.simulator.scenario import Expected, Maintenance, Scenario
 from hakika.store.lane import Lane
 
 READ_S = 30.0
-ANNOUNCE_S = 10.0
+ONE_ROW_S = 10.0
 CORRIDOR = "corridor:"
 
 _EVENTS = """
@@ -43,6 +43,20 @@ async def read(url: str) -> list[EventRow]:
     return [_event(*row) for row in events]
 
 
+async def anything_open(url: str) -> bool:
+    """An incident has not been closed. Raises store.lane.StoreFault."""
+
+    async def work(conn: psycopg.AsyncConnection[Any]) -> bool:
+        row = await (await conn.execute("SELECT EXISTS (SELECT FROM open_cause)")).fetchone()
+        return row is not None and bool(row[0])
+
+    lane = Lane(url, name="hakika replay")
+    try:
+        return await lane.run(work, deadline_s=ONE_ROW_S)
+    finally:
+        await lane.close()
+
+
 def _event(incident: str, number: int, at_ms: int, kind: str, body: Mapping[str, Any]) -> EventRow:
     components = tuple(str(name) for name in body.get("components") or ())
     into = str(body.get("into") or "").replace("-", "")
@@ -60,7 +74,7 @@ async def announce(url: str, planned: Maintenance, began_ms: int) -> None:
 
     lane = Lane(url, name="hakika replay")
     try:
-        await lane.run(work, deadline_s=ANNOUNCE_S)
+        await lane.run(work, deadline_s=ONE_ROW_S)
     finally:
         await lane.close()
 

@@ -1,6 +1,7 @@
 """`hakika replay`: plays a scenario on real processes, waits until every transfer has ended, and judges the run.
 
-The order is: start, demand and faults side by side, heal, drain, read everybody's books, recount, report, stop.
+The order is: start, demand and faults side by side, heal, drain, wait for health's all-clear, read everybody's books,
+recount, report, stop.
 What customers want and what goes wrong follow from the scenario and the seed alone. The verdict is the exit
 status: 0 kept, 1 broken or not played to the end.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hakika import clock
+from hakika.health.recent import HOLD_MIN_S, HOLD_S
 from hakika.simulator import detection, health_rows
 from hakika.simulator import report as reports
 from hakika.simulator.actions import Actions, ActRefused
@@ -51,6 +53,8 @@ DOUBT_AFTER_MS = 1500
 DOUBTS_FOLLOWED = 64
 SETTLE_S = 15.0
 HEALTH_WAIT_S = 20.0
+CLEAR_HOLDS = 4.0  # closing holds that health may take after the last transfer has ended
+CLEAR_EVERY_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -193,6 +197,7 @@ class Player:
             await timeline
             await self._heal()
             await self._drain()
+            await self._all_clear()
             ended_ms = clock.now_ms()
             await self._stack.end_tests()
             await self._drain()
@@ -317,6 +322,23 @@ class Player:
             quiet = quiet + 1 if ended and not await self._banks_wait() else 0
         if quiet < 3:
             log.warning("the drain took longer than %g s", self.scenario.drain_s)
+
+    async def _all_clear(self) -> None:
+        """Wait, for as long as a close rule may need, until health has closed what it opened; tests go on meanwhile."""
+        watch = self._stack.databases.get("health")
+        if watch is None:
+            return
+        ends_s = clock.monotonic_s() + CLEAR_HOLDS * max(HOLD_MIN_S, HOLD_S / self.scenario.scale)
+        told = False
+        while clock.monotonic_s() < ends_s:
+            with suppress(StoreFault):
+                if not await health_rows.anything_open(watch.access.reader_url):
+                    return
+            if not told:
+                self._terminal.news("every transfer has ended; health measures whether it may say so")
+                told = True
+            await asyncio.sleep(CLEAR_EVERY_S)
+        log.warning("health has not closed everything by the end of the run")
 
     async def _banks_wait(self) -> bool:
         """A bank has transfers that are not final in its own books, or messages to send."""
