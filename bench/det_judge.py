@@ -17,15 +17,12 @@ from bench.det_platform import CORRIDORS, PRODUCTS, corridors
 from bench.det_world import PROBES
 from hakika.health.detector import SeriesDetector
 from hakika.health.fusion import Evidence, Opinion, opinion, scaled
-from hakika.health.judgement import FLOORS, Level
+from hakika.health.judgement import Level
 from hakika.health.localise import Cause, Finding, Health, Kind, Series, causes, continues
 from hakika.health.observations import Interval
 from hakika.health.probes import ProbeQuorum
 from hakika.health.reports import ReportsWatch
 
-# The side signals add up to 18, and a blip gives transfers much of the rest. Tried over a month of the first tuning
-# platform with rho at least 0.1: 25 (as in `health`), 30 and 35 opened 38, 20 and 13 times, 35 never by fusion alone.
-FUSED = FLOORS.times(1.4)
 VANTAGES_MATTER = 8.0  # below this much evidence from tests nothing can publish that has no alarm of its own
 RECENT = 12  # intervals (2 min) in which a series shows that it is well
 WELL_SUCCESSES, WELL_SCORE = 5, 4.0
@@ -171,8 +168,7 @@ class Sitting:
                 quorum.vantage_scores(now_s),
                 report_score=watch.score,
                 reports_since_s=watch.since_s,
-            ),
-            FUSED,
+            )
         )
 
     def _findings(self, opinions: dict[int, Opinion]) -> dict[Series, Finding]:

@@ -73,7 +73,7 @@ def test_stuck_transfers_alarm_before_they_fail() -> None:
     detector = SeriesDetector(fitted(60))
     found = published(alarms(detector, failing(fresh(60, 30), 0.3, seed=5, reason=STUCK)))
     assert kind_of(STUCK) in {alarm.kind for alarm in found}
-    assert found[0].at_s - fresh(60, 1)[0].at_s <= 60
+    assert found[0].at_s - fresh(60, 1)[0].at_s <= 90  # a minute of it might be a blip
 
 
 def test_one_episode_is_one_alarm_a_kind_and_it_ends() -> None:

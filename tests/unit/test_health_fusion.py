@@ -43,9 +43,9 @@ def test_any_strong_signal_opens_by_itself() -> None:
 
 
 def test_reports_and_probes_pull_an_alarm_forward() -> None:
-    half = Evidence(AT_S, transfer_score=15.0, transfer_start_s=9_950.0)
+    half = Evidence(AT_S, transfer_score=22.0, transfer_start_s=9_950.0)
     assert opinion(half).level is Level.AMBER
-    helped = Evidence(AT_S, transfer_score=15.0, transfer_start_s=9_950.0, vantage_scores=(4.0, 3.0), report_score=50.0)
+    helped = Evidence(AT_S, transfer_score=22.0, transfer_start_s=9_950.0, vantage_scores=(4.0, 3.0), report_score=50.0)
     found = opinion(helped)
     assert found.level is Level.PUBLISH
     assert found.kinds == ("fused",)

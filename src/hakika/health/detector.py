@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hakika.health.failures import FailureModel, FailureWatch
-from hakika.health.fitting import TRUST_S, fit_failures
+from hakika.health.failures import RATES_AT, RHO_DEFAULT, FailureModel, FailureWatch
+from hakika.health.fitting import TRUST_S, fit_failures, untaught
 from hakika.health.fitting_volume import fit_volume
 from hakika.health.judgement import SHARE_PER_S, Alarm, Level, floors_at
 from hakika.health.observations import STUCK, Interval, Silence
@@ -24,6 +24,7 @@ SILENCE = "silence"
 STUCK_USUAL = 0.001  # by definition: older than the corridor's p99.9
 REASON_USUAL = 0.002  # of a reason that was never seen
 SILENT_USUAL = 0.001
+KINDS_BESIDE = 3  # all failures together, volume, silence
 REASONS_MAX = 32  # of one series; further ones still count in the sum of all
 
 
@@ -50,8 +51,8 @@ class SeriesModel:
         return cls(
             name,
             width_s,
-            FailureModel(thresholds=floors),
-            {STUCK: FailureModel(usual=STUCK_USUAL, thresholds=floors)},
+            untaught(RATES_AT, RHO_DEFAULT, width_s, floors),
+            {STUCK: untaught(STUCK_USUAL, RHO_DEFAULT, width_s, floors)},
             VolumeModel(width_s, drop=floors),
             FailureModel(usual=SILENT_USUAL, thresholds=floors),
         )
@@ -68,28 +69,33 @@ class SeriesModel:
     ) -> "SeriesModel":
         """Learn a series from its quiet intervals of `width_s` seconds, in the order of time.
 
-        `share_per_s` is how many false alarms a second each kind of evidence may raise, `trust_s` how long quiet data
-        must be before what it has not shown is taken not to happen.
+        `share_per_s` is how many false alarms a second the series may raise, which its kinds of failures share;
+        `trust_s` how long quiet data must be before what it has not shown is taken not to happen.
         """
         floors = floors_at(width_s, share_per_s)
-        counts = [(interval.ended, sum(interval.failed.values())) for interval in quiet]
         reasons = sorted({reason for interval in quiet for reason in interval.failed} | {STUCK})[:REASONS_MAX]
-        of_reason = {
-            reason: fit_failures(
-                [(interval.ended, interval.failed.get(reason, 0)) for interval in quiet],
-                width_s,
-                floors,
-                prior=STUCK_USUAL if reason == STUCK else REASON_USUAL,
-                share_per_s=share_per_s,
-                trust_s=trust_s,
-            )
-            for reason in reasons
-        }
+        each_per_s = share_per_s / (len(reasons) + KINDS_BESIDE)
+        of_reason = fit_failures(
+            {reason: [(one.ended, one.failed.get(reason, 0)) for one in quiet] for reason in reasons},
+            width_s,
+            floors,
+            priors={reason: STUCK_USUAL if reason == STUCK else REASON_USUAL for reason in reasons},
+            share_per_s=each_per_s,
+            trust_s=trust_s,
+        )
+        of_all = fit_failures(
+            {"": [(one.ended, sum(one.failed.values())) for one in quiet]},
+            width_s,
+            floors,
+            priors={"": RATES_AT},
+            share_per_s=each_per_s,
+            trust_s=trust_s,
+        )
         volume = fit_volume([(interval.at_s, interval.arrived) for interval in quiet], width_s, share_per_s=share_per_s)
         return cls(
             name,
             width_s,
-            fit_failures(counts, width_s, floors, share_per_s=share_per_s, trust_s=trust_s),
+            of_all[""],
             of_reason,
             volume,
             FailureModel(usual=SILENT_USUAL, thresholds=floors),
@@ -222,9 +228,9 @@ class SeriesDetector:
         for reason in failed:
             if reason not in self._reasons and len(self._reasons) < REASONS_MAX:
                 usual = STUCK_USUAL if reason == STUCK else REASON_USUAL
-                self._reasons[reason] = FailureWatch(
-                    FailureModel(usual, self.model.all_failures.rho, floors_at(self.model.width_s))
-                )
+                width_s = self.model.width_s
+                model = untaught(usual, self.model.all_failures.rho, width_s, floors_at(width_s))
+                self._reasons[reason] = FailureWatch(model)
 
     def _alarm(self, kind: str, level: Level, at_s: float, start_s: float, score: float) -> Alarm:
         return Alarm(self.model.name, kind, level, at_s, start_s, round(score, 3))

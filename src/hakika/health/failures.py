@@ -16,6 +16,7 @@ from hakika.health.judgement import FLOORS, Level, Thresholds
 
 RATES = (0.03, 0.08, 0.25, 0.6)  # looked for, where one in a hundred usually fails
 RATES_AT = 0.01  # a series that fails more often is asked for the same odds against its own rate
+EVEN = (1.0,) * len(RATES)
 RHO_DEFAULT = 0.1
 USUAL_MIN, USUAL_MAX = 0.001, 0.5
 CALM_S = 300.0
@@ -31,12 +32,18 @@ Change = tuple[Level, float, float]  # level, start of the change (unix s), scor
 
 @dataclass(frozen=True, slots=True)
 class FailureModel:
-    """The usual share of failures, how much attempts of one interval share their fate, and the thresholds."""
+    """The usual share of failures, how much attempts of one interval share their fate, and the thresholds.
+
+    `factors` has one number for each rate looked for: its sum must become so many times as high. Harmless blips are
+    short and weak, so they drive the sums of weak failures high and leave the sum of a hard outage low; with a height
+    for each, a hard outage is seen within seconds where a weak one has to last longer than blips do.
+    """
 
     usual: float = RATES_AT
     rho: float = RHO_DEFAULT
     thresholds: Thresholds = FLOORS
     known_attempts: float = 0.0  # on how many quiet attempts `usual` rests
+    factors: tuple[float, ...] = EVEN
 
     def rates(self) -> tuple[float, ...]:
         """The failure rates looked for: those of the table, or the same odds against a higher usual rate."""
@@ -48,13 +55,14 @@ class FailureModel:
     def to_state(self) -> list[Any]:
         """As plain values for JSON."""
         steps = self.thresholds
-        return [self.usual, self.rho, [steps.amber, steps.slow, steps.publish], self.known_attempts]
+        heights = [steps.amber, steps.slow, steps.publish]
+        return [self.usual, self.rho, heights, self.known_attempts, list(self.factors)]
 
     @classmethod
     def from_state(cls, state: Sequence[Any]) -> "FailureModel":
         """Back from `to_state`."""
-        usual, rho, steps, known = state
-        return cls(usual, rho, Thresholds(*steps), known)
+        usual, rho, steps, known, *later = state  # what was put away before there were factors has none
+        return cls(usual, rho, Thresholds(*steps), known, tuple(later[0]) if later else EVEN)
 
 
 class FailureWatch:
@@ -93,12 +101,20 @@ class FailureWatch:
     def _set_usual(self, usual: float) -> None:
         self._usual = usual
         rates = FailureModel(usual).rates()
-        self._pairs = tuple((math.log(rate / usual), math.log((1 - rate) / (1 - usual))) for rate in rates)
+        self._pairs = tuple(
+            (math.log(rate / usual) / factor, math.log((1 - rate) / (1 - usual)) / factor)
+            for rate, factor in zip(rates, self.model.factors, strict=True)
+        )
 
     @property
     def usual(self) -> float:
         """The share of failures that is taken for usual at the moment."""
         return self._usual
+
+    @property
+    def sums(self) -> list[float]:
+        """The sum of each rate looked for, as it stands."""
+        return self._sums
 
     def step(self, at_s: float, width_s: float, attempts: float, failed: float) -> Change | None:
         """Judge an interval that began at `at_s`; a change of level, if there is one."""

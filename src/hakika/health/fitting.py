@@ -7,9 +7,10 @@ only two weeks of it can lower a threshold, because a series that was lucky so f
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hakika.health.failures import RATES_AT, USUAL_MAX, USUAL_MIN, FailureModel, FailureWatch
+from hakika.health.failures import RATES, USUAL_MAX, USUAL_MIN, FailureModel, FailureWatch
 from hakika.health.judgement import FLOORS, SHARE_PER_S, Thresholds
 
 PEAKS_MIN = 20
@@ -21,19 +22,27 @@ BLOCK_S = 6 * 3600.0
 FAILURE_BLOCK_S = 3600.0
 PRIOR_ATTEMPTS = 200.0
 RHO_MIN, RHO_MAX, RHO_STEP = 0.005, 0.1, 2.2
-RHO_RAISE_MAX = 1.4  # a threshold extended further than that says that rho is too small
-TAILS = (0.1, 0.02, 0.005)  # of the peaks of failures: what is rare is not what is frequent, further out
+TAILS = (0.1, 0.02, 0.005, 0.0)  # of the peaks of failures, PEAKS_MIN at least: what is rare is not what is frequent
 TRUST_S = 56 * 86_400.0  # of quiet data, before what it has not shown is taken not to happen
 RHO_CLIP_SD = 5.0
 RHO_NEEDS = 20.0  # pairs of failures within one interval that the largest rho would have made in the quiet data
 REPLICAS = 3
-STEPS_MAX = 200_000
+BLIP_SHARE, BLIP_S = 0.15, 60.0  # so much, for so long, is harmless and happens every day: never published
+BLIP_SD = 3.2  # of thousands of blips one is further off than that
+UNKNOWN_TOGETHER = 10.0
+STEPS_MAX = 250_000  # intervals: four weeks at 10 s
+OUTAGES = ((0.2, 300.0), (0.5, 60.0))  # shares of failures, and the seconds within which they are to be seen
 
 
 def block_order(rows: int, block: int, replicas: int = REPLICAS) -> list[tuple[int, int]]:
-    """(first, end) of blocks of `block` rows, drawn with replacement; the same draw each time it is asked."""
+    """(first, end) of blocks of `block` rows, drawn with replacement; the same draw each time it is asked.
+
+    Of more rows than can be drawn twice: all of them once.
+    """
     if rows <= block:
         return [(0, rows)] * replicas
+    if 2 * rows > STEPS_MAX:
+        return [(0, rows)]  # so much says more in its own order than in a sample of it
     total = min(STEPS_MAX, rows * replicas)
     state, order, taken = 0x9E3779B9, [], 0
     while taken < total:
@@ -84,56 +93,150 @@ def excursions(scores: Iterable[float]) -> list[float]:
 
 
 def fit_failures(
-    counts: Sequence[tuple[int, int]],
+    counts: Mapping[str, Sequence[tuple[int, int]]],
     width_s: float,
     floors: Thresholds,
     *,
-    prior: float = RATES_AT,
+    priors: Mapping[str, float],
     share_per_s: float = SHARE_PER_S,
     trust_s: float = TRUST_S,
-) -> FailureModel:
-    """The usual rate, the shared fate and the thresholds of (attempts, failed) by interval, in the order of time.
+) -> dict[str, FailureModel]:
+    """Models of kinds of failure that have the same blips; `counts` are (attempts, failed) by interval, in the order
+    of time, and `share_per_s` is how many false alarms a second each kind may raise.
 
-    Rho begins with what the variance says, drawn towards its largest while there is less than `trust_s` seconds of
-    quiet data. Variance does not see rare lumps (a blip of half a minute a day), which
-    the highest peaks do, so rho and the threshold are chosen together: of the pairs that chance passes seldom enough,
-    the one that is fastest to see an outage at this series' volume.
+    Each has its own usual rate. Rho begins with what the variance says, drawn towards its largest while there is less
+    than `trust_s` seconds of quiet data. Variance does not see rare lumps (a blip of half a minute a day), which the
+    highest peaks do, so rho and the height of each rate's sum are chosen together: of the choices that chance passes
+    seldom enough, the one that is fastest to see outages at this series' volume. The peaks of all kinds are taken
+    together: what has struck one reason in these weeks may strike another in the next.
     """
-    attempts = sum(seen for seen, _ in counts)
-    failed = sum(bad for _, bad in counts)
-    usual = (failed + prior * PRIOR_ATTEMPTS) / (attempts + PRIOR_ATTEMPTS)
-    usual = min(USUAL_MAX, max(USUAL_MIN, usual))
-    trusted = min(1.0, len(counts) * width_s / trust_s)
-    rho = max(_rho(counts, usual), RHO_MAX * (1.0 - trusted * trusted))
-    if failed < PEAKS_MIN:
-        return FailureModel(usual, rho, floors, float(attempts))
-    order = block_order(len(counts), max(1, int(FAILURE_BLOCK_S / width_s)))
-    drawn = [pair for first, end in order for pair in counts[first:end]]
-    together = sum(seen * seen for seen, _ in drawn) / max(1, sum(seen for seen, _ in drawn))
-    best: tuple[float, float, float] | None = None
+    kinds = {kind: _Kind.of(rows[-STEPS_MAX:], priors[kind]) for kind, rows in counts.items()}
+    length = min(STEPS_MAX, len(next(iter(counts.values()), ())))
+    trusted = min(1.0, length * width_s / trust_s)
+    rho = max([RHO_MAX * (1.0 - trusted * trusted), *(_rho(kind.rows, kind.usual) for kind in kinds.values())])
+    if sum(kind.failed for kind in kinds.values()) < PEAKS_MIN:
+        return {
+            name: untaught(kind.usual, rho, width_s, floors, together=kind.together, attempts=kind.attempts)
+            for name, kind in kinds.items()
+        }
+    order = block_order(length, max(1, int(FAILURE_BLOCK_S / width_s)))
+    for kind in kinds.values():
+        kind.rows = [pair for first, end in order for pair in kind.rows[first:end]]
+    watched_s = sum(len(kind.rows) for kind in kinds.values()) * width_s
+    best: tuple[float, float, tuple[float, ...]] | None = None
     while True:
-        peaks = excursions(_scores(drawn, usual, rho))
-        reached = max(
-            [floors.publish]
-            + [reached_by_chance(peaks, len(drawn) * width_s, share_per_s, share) for share in TAILS if peaks]
+        pooled: list[list[float]] = [[] for _ in RATES]
+        for kind in kinds.values():
+            for together, own in zip(pooled, _peaks(kind.rows, kind.usual, rho), strict=True):
+                together += own
+        tolerated = [kind.blip(width_s, rho) for kind in kinds.values()]
+        heights = tuple(
+            max(_height(peaks, watched_s, share_per_s, floors), *(blip[place] for blip in tolerated))
+            for place, peaks in enumerate(pooled)
         )
-        slowness = reached * (1.0 + (together - 1.0) * rho)
-        if reached <= RHO_RAISE_MAX * floors.publish and (best is None or slowness < best[0]):
-            best = slowness, rho, reached
+        found = sum(_slowness(heights, kind, rho) for kind in kinds.values()), rho, heights
+        if max(heights) <= RAISE_MAX * floors.publish and (best is None or found < best):
+            best = found
         if rho >= RHO_MAX:
             break
         rho = min(RHO_MAX, rho * RHO_STEP)
-    _, rho, reached = best or (0.0, RHO_MAX, RAISE_MAX * floors.publish)
-    return FailureModel(usual, rho, floors.times(reached / floors.publish), float(attempts))
+    _, rho, reached = best or (0.0, RHO_MAX, tuple(min(RAISE_MAX * floors.publish, height) for height in heights))
+    factors = tuple(height / floors.publish for height in reached)
+    return {name: FailureModel(kind.usual, rho, floors, kind.attempts, factors) for name, kind in kinds.items()}
 
 
-def _scores(counts: Sequence[tuple[int, int]], usual: float, rho: float) -> Iterator[float]:
-    """The score after each interval, nothing judged."""
+@dataclass(slots=True)
+class _Kind:
+    """The quiet data of one kind of failure."""
+
+    rows: Sequence[tuple[int, int]]
+    attempts: float
+    failed: int
+    usual: float
+    together: float  # attempts in the interval that an attempt is in, on average
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, int]], prior: float) -> "_Kind":
+        attempts = sum(seen for seen, _ in rows)
+        failed = sum(bad for _, bad in rows)
+        usual = (failed + prior * PRIOR_ATTEMPTS) / (attempts + PRIOR_ATTEMPTS)
+        together = sum(seen * seen for seen, _ in rows) / max(1, attempts)
+        return cls(rows, float(attempts), failed, min(USUAL_MAX, max(USUAL_MIN, usual)), max(1.0, together))
+
+    def blip(self, width_s: float, rho: float) -> tuple[float, ...]:
+        """How high a tolerated blip drives each sum at this kind's volume."""
+        return blip_reach(self.usual, rho, width_s, self.together)
+
+
+def untaught(
+    usual: float,
+    rho: float,
+    width_s: float,
+    floors: Thresholds,
+    *,
+    together: float = UNKNOWN_TOGETHER,
+    attempts: float = 0.0,
+) -> FailureModel:
+    """The model where quiet data says nothing of failures: the floors, and above them what a tolerated blip reaches."""
+    heights = [max(floors.publish, height) for height in blip_reach(usual, rho, width_s, together)]
+    return FailureModel(usual, rho, floors, attempts, tuple(height / floors.publish for height in heights))
+
+
+def blip_reach(usual: float, rho: float, width_s: float, together: float = UNKNOWN_TOGETHER) -> tuple[float, ...]:
+    """How high a tolerated blip drives the sum of each rate looked for: up to BLIP_SHARE of a minute's attempts fail.
+
+    Few attempts vary more and many count for less, so several volumes up to `together` attempts an interval are tried.
+    """
+    highest = [0.0] * len(RATES)
+    for attempts in {1.0, 3.0, 10.0, 30.0, together}:
+        if attempts > together:
+            continue
+        struck = attempts * BLIP_S / width_s
+        failed = min(struck, BLIP_SHARE * struck + BLIP_SD * math.sqrt(BLIP_SHARE * struck) + 1.0)
+        seen = max(attempts, struck)
+        for place, rate in enumerate(FailureModel(usual).rates()):
+            reach = failed * math.log(rate / usual) + (seen - failed) * math.log((1 - rate) / (1 - usual))
+            highest[place] = max(highest[place], reach / (1.0 + (attempts - 1.0) * rho))
+    return tuple(highest)
+
+
+def _height(peaks: Sequence[float], watched_s: float, share_per_s: float, floors: Thresholds) -> float:
+    """The score that chance reaches seldom enough, never below the floor."""
+    tails = [reached_by_chance(peaks, watched_s, share_per_s, share) for share in TAILS if peaks]
+    return max([floors.publish, *tails])
+
+
+def _slowness(heights: Sequence[float], kind: _Kind, rho: float) -> float:
+    """How long outages last before they are seen, each in parts of the time that it may take."""
+    usual, slowness = kind.usual, 0.0
+    worth = kind.together / (1.0 + (kind.together - 1.0) * rho)  # attempts' worth of evidence in an interval
+    rates = FailureModel(usual).rates()
+    for share, allowed_s in OUTAGES:
+        gains = [share * math.log(rate / usual) + (1 - share) * math.log((1 - rate) / (1 - usual)) for rate in rates]
+        seen = [height / (worth * gain) for height, gain in zip(heights, gains, strict=True) if gain > 0]
+        slowness += min(seen, default=math.inf) / allowed_s
+    return slowness
+
+
+def _peaks(counts: Sequence[tuple[int, int]], usual: float, rho: float) -> list[list[float]]:
+    """The highest value of each run above zero, for the sum of each rate looked for; nothing is judged."""
     watch = FailureWatch(FailureModel(usual, rho, FLOORS.times(1e6)))
+    peaks: list[list[float]] = [[] for _ in watch.sums]
+    highest = [0.0] * len(peaks)
     for seen, bad in counts:
-        if bad or (seen and not watch.asleep):
-            watch.weigh(0.0, seen, bad)
-        yield watch.score
+        if not (bad or (seen and not watch.asleep)):
+            continue
+        watch.weigh(0.0, seen, bad)
+        for place, total in enumerate(watch.sums):
+            if total > highest[place]:
+                highest[place] = total
+            elif total <= 0.0 and highest[place] > 0.0:
+                peaks[place].append(highest[place])
+                highest[place] = 0.0
+    for place, left in enumerate(highest):
+        if left > 0.0:
+            peaks[place].append(left)
+    return peaks
 
 
 def _rho(counts: Sequence[tuple[int, int]], usual: float) -> float:

@@ -17,7 +17,7 @@ from hakika.health.reports import REPORT_CAP
 
 VANTAGE_CAP = 4.0
 VANTAGES_COUNTED = 3
-FUSED = FLOORS
+FUSED = FLOORS.times(1.4)  # the side signals add up to 18: with 25 a blip would need but little of its own
 FUSED_KIND = "fused"
 
 

@@ -18,6 +18,7 @@ from hakika.health.profile import Profile, flat
 
 DROPS = (0.4, 0.05)  # looked for: what is left of the expected amount
 RISES = (2.0, 5.0, 20.0)
+AGAINST = {0.4: 0.7}  # instead of the whole: a holiday leaves six or seven tenths and is no outage
 DROP, RISE = "drop", "rise"
 BACK_BELOW, BACK_ABOVE = 1.4, 0.7  # of the expected amount: where a rise, or a fall, counts as over
 CALM_S = 300.0
@@ -143,7 +144,8 @@ class Side:
     logs: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        self.logs = tuple((math.log(ratio), ratio - 1.0) for ratio in self.ratios)
+        pairs = [(ratio, AGAINST.get(ratio, 1.0)) for ratio in self.ratios]
+        self.logs = tuple((math.log(ratio / against), ratio - against) for ratio, against in pairs)
         self.sums = self.sums or [0.0] * (2 * len(self.ratios))
         self.starts = self.starts or [0.0] * (2 * len(self.ratios))
 
