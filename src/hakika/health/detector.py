@@ -17,7 +17,7 @@ from hakika.health.fitting import TRUST_S, fit_failures, untaught
 from hakika.health.fitting_volume import fit_volume
 from hakika.health.judgement import SHARE_PER_S, Alarm, Level, floors_at
 from hakika.health.observations import STUCK, Interval, Silence
-from hakika.health.volume import VolumeModel, VolumeWatch
+from hakika.health.volume import HOLIDAY_LEFT, VolumeModel, VolumeWatch
 
 ALL = "failures"  # the kind of all technical failures together; one reason is `failures:<reason>`
 SILENCE = "silence"
@@ -35,7 +35,10 @@ def kind_of(reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SeriesModel:
-    """What was learnt of one series; `volume` is None where volume says nothing (it is not watched)."""
+    """What was learnt of one series; `volume` is None where volume says nothing (it is not watched).
+
+    `everyday` series tolerate what happens on any day somewhere on a platform: blips of a minute, and a holiday.
+    """
 
     name: str
     width_s: float
@@ -43,18 +46,20 @@ class SeriesModel:
     reasons: Mapping[str, FailureModel] = field(default_factory=dict)
     volume: VolumeModel | None = None
     silence: FailureModel = field(default_factory=lambda: FailureModel(usual=SILENT_USUAL))
+    everyday: bool = True
 
     @classmethod
-    def unknown(cls, name: str, width_s: float) -> "SeriesModel":
+    def unknown(cls, name: str, width_s: float, *, everyday: bool = True) -> "SeriesModel":
         """The defaults for a series that has no quiet data yet."""
         floors = floors_at(width_s)
         return cls(
             name,
             width_s,
-            untaught(RATES_AT, RHO_DEFAULT, width_s, floors),
-            {STUCK: untaught(STUCK_USUAL, RHO_DEFAULT, width_s, floors)},
-            VolumeModel(width_s, drop=floors),
+            untaught(RATES_AT, RHO_DEFAULT, width_s, floors, blips=everyday),
+            {STUCK: untaught(STUCK_USUAL, RHO_DEFAULT, width_s, floors, blips=everyday)},
+            VolumeModel(width_s, drop=floors, left=HOLIDAY_LEFT if everyday else 1.0),
             FailureModel(usual=SILENT_USUAL, thresholds=floors),
+            everyday,
         )
 
     @classmethod
@@ -66,6 +71,7 @@ class SeriesModel:
         *,
         share_per_s: float = SHARE_PER_S,
         trust_s: float = TRUST_S,
+        everyday: bool = True,
     ) -> "SeriesModel":
         """Learn a series from its quiet intervals of `width_s` seconds, in the order of time.
 
@@ -82,6 +88,7 @@ class SeriesModel:
             priors={reason: STUCK_USUAL if reason == STUCK else REASON_USUAL for reason in reasons},
             share_per_s=each_per_s,
             trust_s=trust_s,
+            blips=everyday,
         )
         of_all = fit_failures(
             {"": [(one.ended, sum(one.failed.values())) for one in quiet]},
@@ -90,8 +97,14 @@ class SeriesModel:
             priors={"": RATES_AT},
             share_per_s=each_per_s,
             trust_s=trust_s,
+            blips=everyday,
         )
-        volume = fit_volume([(interval.at_s, interval.arrived) for interval in quiet], width_s, share_per_s=share_per_s)
+        volume = fit_volume(
+            [(interval.at_s, interval.arrived) for interval in quiet],
+            width_s,
+            share_per_s=share_per_s,
+            left=HOLIDAY_LEFT if everyday else 1.0,
+        )
         return cls(
             name,
             width_s,
@@ -99,6 +112,7 @@ class SeriesModel:
             of_reason,
             volume,
             FailureModel(usual=SILENT_USUAL, thresholds=floors),
+            everyday,
         )
 
     def to_state(self) -> dict[str, Any]:
@@ -110,6 +124,7 @@ class SeriesModel:
             "reasons": {reason: model.to_state() for reason, model in self.reasons.items()},
             "volume": None if self.volume is None else self.volume.to_state(),
             "silence": self.silence.to_state(),
+            "everyday": self.everyday,
         }
 
     @classmethod
@@ -122,6 +137,7 @@ class SeriesModel:
             {reason: FailureModel.from_state(model) for reason, model in state["reasons"].items()},
             None if state["volume"] is None else VolumeModel.from_state(state["volume"]),
             FailureModel.from_state(state["silence"]),
+            state.get("everyday", True),
         )
 
 
@@ -229,7 +245,8 @@ class SeriesDetector:
             if reason not in self._reasons and len(self._reasons) < REASONS_MAX:
                 usual = STUCK_USUAL if reason == STUCK else REASON_USUAL
                 width_s = self.model.width_s
-                model = untaught(usual, self.model.all_failures.rho, width_s, floors_at(width_s))
+                rho, blips = self.model.all_failures.rho, self.model.everyday
+                model = untaught(usual, rho, width_s, floors_at(width_s), blips=blips)
                 self._reasons[reason] = FailureWatch(model)
 
     def _alarm(self, kind: str, level: Level, at_s: float, start_s: float, score: float) -> Alarm:

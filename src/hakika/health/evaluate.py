@@ -99,8 +99,10 @@ def _model(series: Series, quiet: list[Interval]) -> SeriesModel:
     width_s = series.width_s
     if series.counted:
         if quiet:
-            return SeriesModel.fit(series.name, quiet, width_s, share_per_s=share_per_s, trust_s=TRUST_S)
-        return SeriesModel.unknown(series.name, width_s)
+            return SeriesModel.fit(
+                series.name, quiet, width_s, share_per_s=share_per_s, trust_s=TRUST_S, everyday=False
+            )
+        return SeriesModel.unknown(series.name, width_s, everyday=False)
     volume = fit_volume(
         [(seen.at_s, seen.arrived) for seen in quiet],
         width_s,

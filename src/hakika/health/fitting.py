@@ -100,6 +100,7 @@ def fit_failures(
     priors: Mapping[str, float],
     share_per_s: float = SHARE_PER_S,
     trust_s: float = TRUST_S,
+    blips: bool = True,
 ) -> dict[str, FailureModel]:
     """Models of kinds of failure that have the same blips; `counts` are (attempts, failed) by interval, in the order
     of time, and `share_per_s` is how many false alarms a second each kind may raise.
@@ -108,7 +109,8 @@ def fit_failures(
     than `trust_s` seconds of quiet data. Variance does not see rare lumps (a blip of half a minute a day), which the
     highest peaks do, so rho and the height of each rate's sum are chosen together: of the choices that chance passes
     seldom enough, the one that is fastest to see outages at this series' volume. The peaks of all kinds are taken
-    together: what has struck one reason in these weeks may strike another in the next.
+    together: what has struck one reason in these weeks may strike another in the next. With `blips` a tolerated blip
+    reaches no height either, whether the quiet data had one or not.
     """
     kinds = {kind: _Kind.of(rows[-STEPS_MAX:], priors[kind]) for kind, rows in counts.items()}
     length = min(STEPS_MAX, len(next(iter(counts.values()), ())))
@@ -116,7 +118,9 @@ def fit_failures(
     rho = max([RHO_MAX * (1.0 - trusted * trusted), *(_rho(kind.rows, kind.usual) for kind in kinds.values())])
     if sum(kind.failed for kind in kinds.values()) < PEAKS_MIN:
         return {
-            name: untaught(kind.usual, rho, width_s, floors, together=kind.together, attempts=kind.attempts)
+            name: untaught(
+                kind.usual, rho, width_s, floors, together=kind.together, attempts=kind.attempts, blips=blips
+            )
             for name, kind in kinds.items()
         }
     order = block_order(length, max(1, int(FAILURE_BLOCK_S / width_s)))
@@ -129,7 +133,7 @@ def fit_failures(
         for kind in kinds.values():
             for together, own in zip(pooled, _peaks(kind.rows, kind.usual, rho), strict=True):
                 together += own
-        tolerated = [kind.blip(width_s, rho) for kind in kinds.values()]
+        tolerated = [kind.blip(width_s, rho) for kind in kinds.values()] if blips else [(0.0,) * len(RATES)]
         heights = tuple(
             max(_height(peaks, watched_s, share_per_s, floors), *(blip[place] for blip in tolerated))
             for place, peaks in enumerate(pooled)
@@ -176,9 +180,11 @@ def untaught(
     *,
     together: float = UNKNOWN_TOGETHER,
     attempts: float = 0.0,
+    blips: bool = True,
 ) -> FailureModel:
     """The model where quiet data says nothing of failures: the floors, and above them what a tolerated blip reaches."""
-    heights = [max(floors.publish, height) for height in blip_reach(usual, rho, width_s, together)]
+    reached = blip_reach(usual, rho, width_s, together) if blips else (0.0,) * len(RATES)
+    heights = [max(floors.publish, height) for height in reached]
     return FailureModel(usual, rho, floors, attempts, tuple(height / floors.publish for height in heights))
 
 

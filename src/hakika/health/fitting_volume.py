@@ -53,6 +53,7 @@ def fit_volume(
     rise: bool = False,
     adopt_after_s: float = math.inf,
     share_per_s: float = SHARE_PER_S,
+    left: float = 1.0,
 ) -> VolumeModel:
     """The model of a series from its quiet rows (start in unix seconds, amount), sorted by time.
 
@@ -64,6 +65,7 @@ def fit_volume(
         rise=floors_at(width_s, share_per_s) if rise else None,
         adopt_after_s=adopt_after_s,
         half_life_s=max(UNKNOWN_HALF_LIFE_S, UNKNOWN_HALF_LIFE_ROWS * width_s),
+        left=left,
     )
     if len(rows) < ROWS_MIN:
         return floors
@@ -216,7 +218,7 @@ def _calibrated(model: VolumeModel, rows: Sequence[Row], share_per_s: float) -> 
     indexes = [index for begin, end in order for index in range(begin, end)]
     sides = []
     if model.drop:
-        sides.append(Side(DROP, DROPS, model.drop))
+        sides.append(Side(DROP, DROPS, model.drop, model.left))
     if model.rise:
         sides.append(Side(RISE, RISES, model.rise))
     found = {}

@@ -18,7 +18,8 @@ from hakika.health.profile import Profile, flat
 
 DROPS = (0.4, 0.05)  # looked for: what is left of the expected amount
 RISES = (2.0, 5.0, 20.0)
-AGAINST = {0.4: 0.7}  # instead of the whole: a holiday leaves six or seven tenths and is no outage
+HOLIDAY_LEFT = 0.7  # of the usual amount, on a day that is quieter than most and no outage
+MILD_DROP = 0.4  # the drop that such a day might be mistaken for
 DROP, RISE = "drop", "rise"
 BACK_BELOW, BACK_ABOVE = 1.4, 0.7  # of the expected amount: where a rise, or a fall, counts as over
 CALM_S = 300.0
@@ -63,6 +64,7 @@ class VolumeModel:
     drop: Thresholds | None = FLOORS
     rise: Thresholds | None = None
     known: bool = False
+    left: float = 1.0
 
     def forgotten(self) -> "VolumeModel":
         """The model of a series of which nothing is known any more but its width and thresholds."""
@@ -98,6 +100,7 @@ class VolumeModel:
             "drop": _steps(self.drop),
             "rise": _steps(self.rise),
             "known": self.known,
+            "left": self.left,
         }
 
     @classmethod
@@ -120,6 +123,7 @@ class VolumeModel:
             drop=None if state["drop"] is None else Thresholds(*state["drop"]),
             rise=None if state["rise"] is None else Thresholds(*state["rise"]),
             known=state["known"],
+            left=state.get("left", 1.0),
         )
 
 
@@ -134,6 +138,7 @@ class Side:
     kind: str
     ratios: tuple[float, ...]
     thresholds: Thresholds
+    left: float = 1.0  # a mild drop is held against this share of what is expected
     sums: list[float] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     level: Level = Level.QUIET
@@ -144,7 +149,7 @@ class Side:
     logs: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        pairs = [(ratio, AGAINST.get(ratio, 1.0)) for ratio in self.ratios]
+        pairs = [(ratio, self.left if ratio == MILD_DROP else 1.0) for ratio in self.ratios]
         self.logs = tuple((math.log(ratio / against), ratio - against) for ratio, against in pairs)
         self.sums = self.sums or [0.0] * (2 * len(self.ratios))
         self.starts = self.starts or [0.0] * (2 * len(self.ratios))
@@ -218,7 +223,7 @@ class VolumeWatch:
         self.fresh = 1.0  # how much of that still holds
         self.sides: list[Side] = []
         if model.drop is not None:
-            self.sides.append(Side(DROP, DROPS, model.drop))
+            self.sides.append(Side(DROP, DROPS, model.drop, model.left))
         if model.rise is not None:
             self.sides.append(Side(RISE, RISES, model.rise))
         self.discount = model.discount
