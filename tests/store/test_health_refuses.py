@@ -49,6 +49,18 @@ def over(stories: Stories) -> None:
     stories.tick((1, "closed", ended()))
 
 
+def over_and_open(stories: Stories) -> None:
+    """One that has ended, and one that is open."""
+    over(stories)
+    stories.tick((2, "opened", opening(B)))
+
+
+def between_ticks(stories: Stories) -> None:
+    """An event by rule at an instant that nobody judged."""
+    stories.at_ms += 1
+    stories.write(1, "updated", {})
+
+
 def two(stories: Stories) -> None:
     """Two open ones."""
     one(stories)
@@ -121,12 +133,10 @@ CASES: dict[str, Case] = {
     "closed unmeasured": Case(recovering, ends({**NOTHING, "reports": "met"}), GUARD, "HK035"),
     "closed unseen": Case(seen_by_hand, ends(MET), GUARD, "HK035"),
     "a rule without its judgement": Case(
-        one, lambda s: (setattr(s, "at_ms", s.at_ms + 1), s.write(1, "updated", {})), GUARD, "HK036"
+        one, between_ticks, GUARD, "HK036"
     ),
     "merged into itself": Case(one, lambda s: s.tick((1, "merged", into(1))), GUARD, "HK037"),
-    "merged into what is over": Case(
-        lambda s: (over(s), s.tick((2, "opened", opening(B)))), lambda s: s.tick((2, "merged", into(1))), GUARD, "HK037"
-    ),
+    "merged into what is over": Case(over_and_open, lambda s: s.tick((2, "merged", into(1))), GUARD, "HK037"),
     "merged into nothing": Case(one, lambda s: s.tick((1, "merged", into(9))), GUARD, "HK037"),
     "merged in a circle": Case(merged, lambda s: s.tick((1, "merged", into(2))), GUARD, "HK037"),
     "a tick back": Case(

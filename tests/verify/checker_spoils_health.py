@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 sys.path.append(str(Path(__file__).parents[1] / "store"))
 
-from health_stories import MET, NOTHING, UNMET, A, B, Stories, by_hand, ended, grown, opening
+from health_stories import MET, NOTHING, UNMET, A, B, Body, Stories, by_hand, ended, grown, opening
 
 Sql = psycopg.Connection[Any]
 RELAPSED = {"components": [A], "start_ms": 1, "worst": "degraded"}
@@ -64,7 +64,7 @@ def by(*statements: LiteralString, on: UUID | None = None) -> Callable[[Sql], No
     return do
 
 
-def add(incident: UUID, kind: str, body: dict[str, Any], *, actor: str = "rule") -> Callable[[Sql], None]:
+def add(incident: UUID, kind: str, body: Body, *, actor: str = "rule") -> Callable[[Sql], None]:
     """One more event of the last tick's instant, as nobody may write it."""
 
     def do(sql: Sql) -> None:
@@ -135,7 +135,7 @@ HEALTH = (
         by("UPDATE incident_event SET body = '{\"conditions\": {}}' WHERE kind = 'said_resolved' AND incident = %s",
            on=DISPUTED), "is not beside it",
     ),
-    HealthSpoil("opened twice", "I33", add(OPEN, "opened", dict(opening())), "one opening"),
+    HealthSpoil("opened twice", "I33", add(OPEN, "opened", opening()), "one opening"),
     HealthSpoil(
         "begun in the middle", "I33",
         by("UPDATE incident_event SET kind = 'localised' WHERE number = 1 AND incident = %s", on=OPEN), "one opening",

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from checker_books import lines
-from checker_spoils_health import HEALTH, HealthSpoil, Stories, tell
+from checker_spoils_health import HEALTH, HealthSpoil, tell
 
 from hakika.health.operating import Done, Form, Operating
 from hakika.simulator.checker import Targets, VerifyResult, as_json, render, verify
@@ -18,6 +18,7 @@ from hakika.store.embedded import EmbeddedPostgres, RoleAccess
 
 sys.path.append(str(Path(__file__).parents[1] / "store"))
 
+from health_stories import Stories
 from judge_kit import CORRIDORS, Fault, Platform
 
 NOWHERE = "postgresql://hakika:secret@127.0.0.1:1/nothing"
