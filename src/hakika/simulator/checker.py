@@ -122,7 +122,7 @@ def targets_from_state(state_dir: Path, *, live: bool = True, settled: bool = Fa
     if "core" not in urls or "gateway" not in urls:
         raise CannotCheck(str(state_dir), "no platform was ever started in this folder")
     health = urls.get("health")
-    notes = () if health else ("health: there is no database of it in this folder; no incident was recounted",)
+    notes = () if health else ("health: this folder knows no database of it; no incident was recounted",)
     core, gateway = urls["core"], urls["gateway"]
     return Targets(core, gateway, books, live=live, settled=settled, health_url=health, notes=notes)
 

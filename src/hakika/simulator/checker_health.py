@@ -122,6 +122,8 @@ FROM incident_event WHERE kind <> 'grew' AND CASE
 def recount_health(health: DatabaseSnapshot, tally: Tally) -> None:
     """I30 to I35, from rows alone; counts incidents and those that are open."""
     recount(health, (NUMBERS, SHOWN, CAUSES, OPENED, TICKS, FORMS), tally)
+    for name in ("incidents", "incidents_open"):
+        tally.counts[name] += 0
     merged: dict[str, str] = {}
     grown: set[tuple[str, str]] = set()  # (incident, what it has taken in)
     known: set[str] = set()
