@@ -186,6 +186,7 @@ def verify(
     state: Annotated[Path | None, Parameter(help="Folder of a platform [var/up].")] = None,
     core_url: Annotated[str | None, Parameter(help="The core's database.")] = None,
     gateway_url: Annotated[str | None, Parameter(help="The gateway's database.")] = None,
+    health_url: Annotated[str | None, Parameter(help="Health's database.")] = None,
     books: Annotated[list[str] | None, Parameter(help="BANK=FILE, once a bank.")] = None,
     settled: Annotated[bool, Parameter(negative=(), help="Demand that every transfer has ended.")] = False,
     json: AsJson = False,
@@ -200,7 +201,13 @@ def verify(
     from hakika.simulator import checker
 
     return checker.command(
-        state=state, core_url=core_url, gateway_url=gateway_url, books=books or [], as_json=json, settled=settled
+        state=state,
+        core_url=core_url,
+        gateway_url=gateway_url,
+        health_url=health_url,
+        books=books or [],
+        as_json=json,
+        settled=settled,
     )
 
 

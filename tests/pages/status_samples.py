@@ -186,6 +186,23 @@ ONE_OUT = replace(
     incidents=(PAST, CORRIDOR_OUT),
     still_works=(USSD_WORKS, TRACKING_WORKS),
 )
+MERGED_INCIDENT = Incident(
+    id="inc_01K15MERGED",
+    title=Template(Title.COMPONENT_SILENT, {"component": "bank-api"}),
+    stage=Stage.MERGED,
+    worst=State.UNAVAILABLE,
+    started_ms=at(13, 20),
+    detected_ms=at(13, 21),
+    published_ms=at(13, 21, 4),
+    closed_ms=None,
+    components=("bank-api",),
+    updates=(
+        Update(at(13, 21, 4), Stage.INVESTIGATING, failing("bank-api", 60)),
+        Update(at(13, 26), Stage.MERGED, Template(News.MERGED)),
+    ),
+    merged_into=CORRIDOR_OUT.id,
+)
+MERGED = replace(ONE_OUT, incidents=(PAST, CORRIDOR_OUT, MERGED_INCIDENT))
 CORE_INCIDENT = Incident(
     id="inc_01K15CORE",
     title=Template(Title.WALLETS_UNAVAILABLE),
@@ -312,6 +329,7 @@ SITUATIONS = {
     "overrun": OVERRUN,
     "disputed": DISPUTED,
     "unknown": UNKNOWN,
+    "merged": MERGED,
 }
 
 

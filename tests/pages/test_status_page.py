@@ -14,6 +14,8 @@ from status_samples import (
     AHEAD,
     CORE_OUT,
     CORRIDOR_OUT,
+    MERGED,
+    MERGED_INCIDENT,
     NOTHING,
     ONE_OUT,
     OVERRUN,
@@ -31,13 +33,24 @@ from test_tracking_page import PAYLOADS
 
 from hakika.domain.reasons import InvariantBroken
 from hakika.health.page.catalogue import catalogue
-from hakika.health.page.headline import Overall
-from hakika.health.page.model import Advice, Language, Money, OperatorWords, Phase, Stage, State, StatusModel, Update
+from hakika.health.page.headline import Overall, headline_of
+from hakika.health.page.model import (
+    Advice,
+    Language,
+    Money,
+    News,
+    OperatorWords,
+    Phase,
+    Stage,
+    State,
+    StatusModel,
+    Update,
+)
 from hakika.health.page.pictures import ninety_days
 from hakika.health.page.place import PageSettings, incident_file
 from hakika.health.page.render import content_security_policy, pages, stylesheet
 from hakika.health.page.site import site
-from hakika.health.page.words import NAME_CHARS_MAX, plain
+from hakika.health.page.words import NAME_CHARS_MAX, Voice, plain
 
 PAGE_BYTES_MAX = 30_000
 STYLE_BYTES_MAX = 6_000
@@ -225,12 +238,31 @@ def test_a_dispute_is_public_and_stays_open() -> None:
 def test_money_that_ended_is_told_with_promises_kept_and_missed() -> None:
     built = pages(WELL, SETTINGS)
     text = shown(built[f"en/{incident_file(PAST.id)}"])
-    assert "212 transfers have arrived since. 3 transfers have come back since. Every promise was kept." in text
+    told = "At least 212 transfers have arrived since. At least 3 transfers have come back since."
+    assert f"{told} No promise was seen to be missed." in text
+    assert "It is over. Transfers counted while it lasted: at least 212 arrived, at least 3 came back." in text
+    assert "All transfers" not in text
     assert "Over since 09:58 EAT on Thursday 16 July. It lasted 56 min." in text
     missed = replace(PAST, money=Money(held=0, promise_by_ms=None, advice=Advice.NOTHING, arrived=9, late=1))
     text = shown(pages(replace(WELL, incidents=(missed,)), SETTINGS)[f"en/{incident_file(PAST.id)}"])
-    assert "1 transfer ended later than promised." in text and "Every promise" not in text
+    assert "1 transfer ended later than promised." in text and "No promise" not in text
     assert "3 transfers ended later than promised" in overview(CORE_OUT)
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_merged_incident_says_in_which_it_goes_on_and_leads_there(language: Language) -> None:
+    built = pages(MERGED, SETTINGS)
+    body = built[f"{language.value}/{incident_file(MERGED_INCIDENT.id)}"]
+    words, text = catalogue(language), shown(body)
+    assert plain(words.stages[Stage.MERGED]) in text
+    assert plain(words.news[News.MERGED]) in text
+    (link,) = parsed(body).xpath("//div[contains(@class,'answer')]//a")
+    assert link.get("href") == incident_file(CORRIDOR_OUT.id)
+    other = Voice(language, SETTINGS.zone, MERGED).title(CORRIDOR_OUT.title).text
+    assert (link.text, f"{plain(words.labels.merged)} {plain(other)}" in text) == (other, True)
+    assert DO_NOT_SEND[language] not in text  # its money is told there
+    assert incident_file(MERGED_INCIDENT.id).encode() not in built[f"{language.value}/index.html"]
+    assert headline_of(MERGED) == headline_of(ONE_OUT)
 
 
 def test_the_operators_words_keep_their_language_and_their_lines() -> None:

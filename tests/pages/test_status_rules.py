@@ -14,6 +14,8 @@ from status_samples import (
     CORE_OUT,
     CORRIDOR_OUT,
     DISPUTED,
+    MERGED,
+    MERGED_INCIDENT,
     NOTHING,
     ONE_OUT,
     OVERRUN,
@@ -131,9 +133,10 @@ def test_every_stage_and_state_has_its_headline() -> None:
     for stage in Stage:
         for state in State:
             closed = at(14) if stage is Stage.RESOLVED else None
-            incident = replace(CORRIDOR_OUT, stage=stage, worst=state, closed_ms=closed)
-            found = headline_of(replace(WELL, incidents=(incident,))).overall
-            if stage is Stage.RESOLVED:
+            into = PAST.id if stage is Stage.MERGED else None
+            incident = replace(CORRIDOR_OUT, stage=stage, worst=state, closed_ms=closed, merged_into=into)
+            found = headline_of(replace(WELL, incidents=(incident, PAST))).overall
+            if stage in (Stage.RESOLVED, Stage.MERGED):
                 assert found is Overall.ALL_WELL
             else:
                 assert found not in (Overall.ALL_WELL, Overall.MAINTENANCE, Overall.UNKNOWN)
@@ -194,6 +197,13 @@ def test_what_contradicts_itself_is_no_model() -> None:
         lambda: replace(CORRIDOR_OUT, closed_ms=at(14)),
         lambda: replace(PAST, started_ms=PAST.detected_ms + 1),
         lambda: replace(PAST, id="a/b"),
+        lambda: replace(PAST, merged_into=CORRIDOR_OUT.id),
+        lambda: replace(MERGED_INCIDENT, merged_into=None),
+        lambda: replace(MERGED_INCIDENT, merged_into=MERGED_INCIDENT.id),
+        lambda: replace(WELL, incidents=(PAST, MERGED_INCIDENT)),  # it leads nowhere
+        lambda: replace(
+            MERGED, incidents=(*MERGED.incidents, replace(MERGED_INCIDENT, id="x", merged_into=MERGED_INCIDENT.id))
+        ),
         lambda: replace(AHEAD, ends_ms=AHEAD.starts_ms),
         lambda: replace(AHEAD, sequence=-1),
         lambda: replace(WELL, next_update_by_ms=WELL.as_of_ms),

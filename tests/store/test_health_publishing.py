@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,10 +14,11 @@ from judge_kit import CORRIDORS, Fault, Platform
 from screens_kit import BEGINS, PAGE, PRODUCT, names
 
 from hakika import clock
+from hakika.health.operating import Done, Form, Operating
 from hakika.health.page.publisher import live_version
 from hakika.health.publishing import EVERY_S, Publishing
 from hakika.health.shown import STALE_MS
-from hakika.health.telling import NEXT_BY_MS
+from hakika.health.telling import NEXT_BY_MS, incident_id
 from hakika.store.embedded import RoleAccess
 
 A = CORRIDORS[0]
@@ -117,6 +119,34 @@ async def test_the_page_says_what_is_measured_and_nothing_more(health_database: 
         assert "bank-b" not in (tmp_path / "current" / "en" / "index.html").read_text().replace("corridor-bank-b", "")
         (facts, other) = publishing.corridor_facts()
         assert (facts.condition, other.condition) == ("broken", "well")
+
+
+async def test_a_merged_incident_leads_to_where_its_story_goes_on(health_database: RoleAccess, tmp_path: Path) -> None:
+    async with platform_now(health_database, 60) as platform:
+        (incident,) = await platform.incidents()
+        desk = Operating(platform.lanes, lambda: None)
+        words, now_ms = {"en": "Our engineers see it."}, clock.now_ms()
+        merged = []
+        for number, component in ((1, "channel:tracking"), (2, "channel:bank-api")):
+            form = Form(UUID(int=number), "amina")
+            one = await desk.open_by_hand([component], words, form, start_ms=now_ms, out=False)
+            assert isinstance(one, Done)
+            merged.append(one.incident)
+        for number, (one_id, into) in enumerate(((merged[0], merged[1]), (merged[1], incident.id)), start=3):
+            assert isinstance(await desk.merge(one_id, into, Form(UUID(int=number), "amina")), Done)
+        await publisher(platform, tmp_path).publish_once(clock.now_ms())
+        found = {one["id"]: one for one in status(tmp_path)["incidents"]}
+        last = incident_id(incident.id)
+        assert {one["merged_into"] for one in found.values()} == {None, last}
+        for id_ in merged:
+            told = found[incident_id(id_)]
+            assert (told["stage"], told["merged_into"], told["money"]) == ("merged", last, None)
+            assert told["updates"][-1]["text"]["template"] == "merged"
+            for language in ("en", "sw", "fr"):
+                page = (tmp_path / "current" / language / f"incident-{incident_id(id_)}.html").read_text()
+                assert f'href="incident-{last}.html"' in page
+        ((_, numbers),) = publications(health_database)
+        assert numbers.keys() == found.keys()
 
 
 async def test_without_our_database_the_page_grows_unknown(health_database: RoleAccess, tmp_path: Path) -> None:

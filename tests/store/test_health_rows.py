@@ -22,13 +22,18 @@ EVENTS = [
     ("recovering", {"open_percent": 100}),
     ("closed", {"conditions": MET}),
 ]
+TICK = """
+INSERT INTO detector_state VALUES ('judge', '{}', %s) ON CONFLICT (series) DO UPDATE SET upto_ms = EXCLUDED.upto_ms
+"""
 
 
 async def test_events_come_as_they_are_stored(health_database: RoleAccess) -> None:
     incident = clock.new_id()
-    with psycopg.connect(health_database.owner_url, autocommit=True) as conn:
-        conn.execute("INSERT INTO incident VALUES (%s, %s)", (incident, BEGAN_MS))
+    with psycopg.connect(health_database.owner_url) as conn:
+        conn.execute("INSERT INTO incident VALUES (%s, %s)", (incident, BEGAN_MS + 1))
         for number, (kind, body) in enumerate(EVENTS, start=1):
+            conn.execute(TICK, (BEGAN_MS + number,))
+            conn.execute("INSERT INTO judgement (at_ms, body) VALUES (%s, '{}')", (BEGAN_MS + number,))
             conn.execute(
                 "INSERT INTO incident_event (incident, number, at_ms, actor, kind, body)"
                 " VALUES (%s, %s, %s, 'rule', %s, %s)",

@@ -13,6 +13,7 @@ from checker_spoils_banks import AT_BANKS, GUARDS
 from checker_spoils_between import BETWEEN
 from checker_spoils_core import IN_LEDGER
 from checker_spoils_gateway import IN_GATEWAY
+from checker_spoils_health import HEALTH
 
 from hakika.simulator.checker import verify
 from hakika.simulator.checker_findings import CODES
@@ -51,5 +52,7 @@ def test_what_is_spoiled_is_found(world: World, spoil: Spoil) -> None:
 
 
 def test_every_invariant_is_spoiled_at_least_once() -> None:
-    assert {spoil.code for spoil in SPOILS} >= set(CODES) - {"V0", "I28"}  # those two are in test_checker.py
+    spoiled = {spoil.code for spoil in SPOILS} | {spoil.code for spoil in HEALTH}
+    assert spoiled >= set(CODES) - {"V0", "I28"}  # those two are in test_checker.py
+    assert len({spoil.name for spoil in HEALTH}) == len(HEALTH)
     assert len({(spoil.code, spoil.name) for spoil in SPOILS}) == len(SPOILS)

@@ -61,7 +61,9 @@ def test_every_invariant_has_its_section_under_its_title() -> None:
 
 
 @pytest.mark.parametrize("code", SECTIONS)
-def test_what_is_named_exists(code: str, core_database: RoleAccess, gateway_database: RoleAccess) -> None:
+def test_what_is_named_exists(
+    code: str, core_database: RoleAccess, gateway_database: RoleAccess, health_database: RoleAccess
+) -> None:
     decisions, tests, recounts = _named(code, "Python"), _named(code, "Tests"), _named(code, "Recount")
     assert decisions and tests and recounts
     missing = [name for name in decisions if not _exists(name)]
@@ -72,7 +74,7 @@ def test_what_is_named_exists(code: str, core_database: RoleAccess, gateway_data
         if not re.search(rf"def {function}\(", text):
             missing.append(test)
     known: set[str] = set()
-    for database in (core_database, gateway_database):
+    for database in (core_database, gateway_database, health_database):
         with psycopg.connect(database.reader_url) as connection:
             known |= {row[0] for row in connection.execute(GUARDS)}
     missing += [name for name in _named(code, "PostgreSQL") if name not in known]
@@ -88,14 +90,18 @@ def test_the_guards_on_the_page_are_recounted(code: str) -> None:
     guards = {
         *checker_guards.CORE_TRIGGERS, *checker_guards.CORE_CONSTRAINTS, *checker_guards.CORE_INDEXES,
         *checker_guards.GATEWAY_TRIGGERS, *checker_guards.GATEWAY_CONSTRAINTS, *checker_guards.GATEWAY_INDEXES,
+        *checker_guards.HEALTH_TRIGGERS, *checker_guards.HEALTH_CONSTRAINTS,
     }  # fmt: skip
     assert set(_named(code, "PostgreSQL")) <= guards
 
 
-def test_every_trigger_of_both_databases_is_recounted(core_database: RoleAccess, gateway_database: RoleAccess) -> None:
+def test_every_trigger_of_the_databases_is_recounted(
+    core_database: RoleAccess, gateway_database: RoleAccess, health_database: RoleAccess
+) -> None:
     for database, names in (
         (core_database, checker_guards.CORE_TRIGGERS),
         (gateway_database, checker_guards.GATEWAY_TRIGGERS),
+        (health_database, checker_guards.HEALTH_TRIGGERS),
     ):
         with psycopg.connect(database.reader_url) as connection:
             assert sorted(row[0] for row in connection.execute(TRIGGERS)) == sorted(names)

@@ -249,7 +249,7 @@ class Publishing:
             self._pending.clear()
 
     def _young(self, incident: Incident, now_ms: int) -> bool:
-        return incident.closed_ms is not None and now_ms - incident.closed_ms < DAY_MS
+        return now_ms - incident.stage_ms < DAY_MS
 
     async def _load(self, conn: Connection, now_ms: int) -> _Read:
         async with conn.transaction():
@@ -262,8 +262,9 @@ class Publishing:
             caught, shares = {}, {}
             for one in found:
                 await self._first_shown(conn, one)
-                caught[one.id] = await self._caught(conn, one, seen, now_ms)
-                shares[one.id] = await self._share(conn, one, now_ms)
+                if one.merged_into is None:  # what was caught and measured is told where it goes on
+                    caught[one.id] = await self._caught(conn, one, seen, now_ms)
+                    shares[one.id] = await self._share(conn, one, now_ms)
         return _Read(seen, found, windows, days, caught, shares)
 
     async def _first_shown(self, conn: Connection, incident: Incident) -> None:

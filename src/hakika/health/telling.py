@@ -2,7 +2,8 @@
 
 Every sentence is chosen here by a rule and worded by the page's catalogue; numbers are those that were measured when
 the event was stored. A component that the page cannot name is left out: roles are how an outage is found, corridors,
-channels and products are what people use. An incident that was merged is told as the one in which it goes on.
+channels and products are what people use. An incident that was merged says in which one it goes on, and its money and
+pictures are told there. Counts of transfers are told as "at least": intervals of signals may have been lost.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from hakika.health.incident import Incident, Origin, Recorded, Stage, decide
 from hakika.health.incident_events import (
     Closed,
     Localised,
+    Merged,
     Opened,
     OpenedByHand,
     OperatorSaidResolved,
@@ -39,6 +41,7 @@ STAGES = {
     Stage.RECOVERING: page.Stage.RECOVERING,
     Stage.DISPUTED: page.Stage.DISPUTED,
     Stage.CLOSED: page.Stage.RESOLVED,
+    Stage.MERGED: page.Stage.MERGED,
 }
 HOWS = {"channel:tracking": How.OPEN_LINK, "channel:app": How.OPEN_APP}
 
@@ -70,7 +73,7 @@ class Known:
 
 def status_model(known: Known, names: Named, *, operator: str, promise_ms: int) -> page.StatusModel:
     """The whole page."""
-    told = [one for one in known.incidents if one.stage in STAGES]
+    told = [one for one in known.incidents if _is_told(one, known)]
     works = _still_works(known, names, [one for one in told if one.open])
     return page.StatusModel(
         as_of_ms=known.at_ms,
@@ -86,6 +89,21 @@ def status_model(known: Known, names: Named, *, operator: str, promise_ms: int) 
 def incident_id(incident: UUID) -> str:
     """The name under which people meet an incident."""
     return shown_id("incident", incident)
+
+
+def _goes_on(incident: Incident, known: Known) -> Incident | None:
+    """Where a story goes on, to its last incident; itself where it was not merged, None where that is not known."""
+    by_id = {one.id: one for one in known.incidents}
+    last: Incident | None = incident
+    while last is not None and last.merged_into is not None:
+        last = by_id.get(last.merged_into)
+    return last
+
+
+def _is_told(incident: Incident, known: Known) -> bool:
+    """It has a stage that the page knows, and so has the incident in which it goes on."""
+    last = _goes_on(incident, known)
+    return last is not None and last.stage in STAGES
 
 
 def _component(series: str, known: Known, names: Named) -> page.Component:
@@ -116,8 +134,9 @@ def _component(series: str, known: Known, names: Named) -> page.Component:
 
 def _incident(incident: Incident, known: Known, names: Named, promise_ms: int) -> page.Incident:
     detected_ms = incident.detected_ms
-    caught = known.caught.get(incident.id)
-    open_ = incident.open
+    last = _goes_on(incident, known)
+    into = incident_id(last.id) if last is not None and last is not incident else None
+    caught = known.caught.get(incident.id) if into is None else None
     return page.Incident(
         id=incident_id(incident.id),
         title=_title(incident, names),
@@ -126,16 +145,17 @@ def _incident(incident: Incident, known: Known, names: Named, promise_ms: int) -
         started_ms=incident.start_ms,
         detected_ms=detected_ms,
         published_ms=max(detected_ms, known.published_ms.get(incident.id, known.at_ms)),
-        closed_ms=incident.closed_ms,
+        closed_ms=incident.closed_ms if into is None else None,
         components=names.ids(incident.components),
         updates=tuple(updates(incident, names)),
         relapses_ms=incident.relapses_ms,
         money=_money(incident, caught, known.at_ms + promise_ms) if caught else None,
-        still_works=_still_works(known, names, [incident]) if open_ else (),
+        still_works=_still_works(known, names, [incident]) if incident.open else (),
         failed_share=tuple(
             page.SharePoint(minute, failed / ended if ended else None)
-            for minute, ended, failed in known.shares.get(incident.id, ())
+            for minute, ended, failed in (known.shares.get(incident.id, ()) if into is None else ())
         ),
+        merged_into=into,
     )
 
 
@@ -204,7 +224,10 @@ def _said(recorded: Recorded, before: Incident, after: Incident, names: Named) -
         case Recovering(open_percent=percent):
             return Template(News.RECOVERING, {"open_percent": percent})
         case Closed(arrived=arrived, returned=returned):
-            return Template(News.RESOLVED, {"arrived": arrived, "returned": returned})
+            counts = {"arrived": arrived, "returned": returned}
+            return Template(News.RESOLVED, counts) if arrived or returned else Template(News.OVER)
+        case Merged():
+            return Template(News.MERGED)
         case OperatorSaidResolved(failed_percent=percent) if after.stage is Stage.DISPUTED:
             return Template(News.DISPUTED, {"said_ms": recorded.at_ms, "failed_percent": percent})
         case _:
@@ -261,7 +284,7 @@ def _still_works(known: Known, names: Named, incidents: Sequence[Incident]) -> t
 
 
 def _window(row: WindowRow, known: Known, names: Named) -> page.Maintenance:
-    incident = next((one for one in known.incidents if one.window == row.id and one.stage in STAGES), None)
+    incident = next((one for one in known.incidents if one.window == row.id and one.merged_into is None), None)
     ids = names.ids(row.components)
     phase = _phase(row, incident, known.at_ms)
     changes = [row.announced_ms, row.cancelled_ms or 0, incident.detected_ms if incident else 0]

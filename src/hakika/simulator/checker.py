@@ -3,8 +3,9 @@
 It shares no code with what it checks: rules, derivations and hashes are written down here once more, from the
 documentation. One moment of everything is frozen and read, never written: on a live platform the gateway, then
 the core and the banks, then the gateway again, so that whatever is under way is explained by one of the two
-readings. The exit status is 0 where everything agrees, 1 where anything does not, 2 where something could not
-be looked at. docs/invariants.md has the invariants, docs/how-to/verify.md how to read the result.
+readings. Health's database is recounted for itself; where it is not to be had, that is a note. The exit status is
+0 where everything agrees, 1 where anything does not, 2 where something could not be looked at.
+docs/invariants.md has the invariants, docs/how-to/verify.md how to read the result.
 """
 
 import json
@@ -22,7 +23,8 @@ from hakika.simulator.checker_crossing import cross
 from hakika.simulator.checker_custody import compare_custody
 from hakika.simulator.checker_findings import CannotCheck, Finding, Tally
 from hakika.simulator.checker_gateway import count_untold, recount_gateway
-from hakika.simulator.checker_guards import check_core_guards, check_gateway_guards
+from hakika.simulator.checker_guards import check_core_guards, check_gateway_guards, check_health_guards
+from hakika.simulator.checker_health import recount_health
 from hakika.simulator.checker_render import as_json, instant, render
 from hakika.simulator.checker_restore import Forgotten, raised_ms
 from hakika.simulator.checker_result import Books, VerifyResult
@@ -42,6 +44,7 @@ __all__ = [
 
 _as_json = as_json  # under another name where a parameter hides it
 DEADLINE_S = 300.0
+HEALTH_DEADLINE_S = 60.0  # nobody's money waits for it, nor does the verdict
 DEFAULT_STATE = Path("var/up")
 UNFINISHED = ("held", "in_flight", "returns_unacknowledged", "completions_unbooked")
 
@@ -56,6 +59,8 @@ class Targets:
     live: bool = True  # money may move meanwhile: read the gateway a second time
     settled: bool = False  # demand that everything has ended
     deadline_s: float = DEADLINE_S  # for each connection
+    health_url: str | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()  # what was found out before anything was read
 
 
 @dataclass(slots=True)
@@ -83,12 +88,14 @@ def verify(targets: Targets) -> VerifyResult:
         forgotten = _forgotten(moments, tally)
         _cross(moments, tally, books, forgotten)
         _recount_banks(moments, targets, tally, books, forgotten)
+    notes = (*targets.notes, *_recount_health(targets, tally))
     counts = dict(tally.counts)
     if all(name in counts for name in UNFINISHED):
         counts["unfinished"] = sum(counts[name] for name in UNFINISHED)
     if books.gateway_vs_core is not None:
         counts["double_credited"] = len(tally.doubled)
-    return VerifyResult(books, dict(sorted(counts.items())), tally.findings(), dict(tally.found), instant(as_of_ms))
+    found = dict(tally.found)
+    return VerifyResult(books, dict(sorted(counts.items())), tally.findings(), found, instant(as_of_ms), notes)
 
 
 def targets_from_state(state_dir: Path, *, live: bool = True, settled: bool = False) -> Targets:
@@ -104,7 +111,7 @@ def targets_from_state(state_dir: Path, *, live: bool = True, settled: bool = Fa
         pass
     databases = ready.get("databases")
     urls = dict(databases) if isinstance(databases, dict) else {}
-    for role in ("core", "gateway"):
+    for role in ("core", "gateway", "health"):
         file = state_dir / "keys" / f"{role}.reader.url"
         if role not in urls and file.is_file():
             urls[role] = file.read_text("utf-8").strip()
@@ -114,7 +121,10 @@ def targets_from_state(state_dir: Path, *, live: bool = True, settled: bool = Fa
     books |= {file.parent.name: file for file in sorted(state_dir.glob("*/books.sqlite"))}
     if "core" not in urls or "gateway" not in urls:
         raise CannotCheck(str(state_dir), "no platform was ever started in this folder")
-    return Targets(urls["core"], urls["gateway"], books, live=live, settled=settled)
+    health = urls.get("health")
+    notes = () if health else ("health: this folder knows no database of it; no incident was recounted",)
+    core, gateway = urls["core"], urls["gateway"]
+    return Targets(core, gateway, books, live=live, settled=settled, health_url=health, notes=notes)
 
 
 def command(
@@ -122,6 +132,7 @@ def command(
     state: Path | None,
     core_url: str | None,
     gateway_url: str | None,
+    health_url: str | None = None,
     books: Sequence[str],
     as_json: bool,
     settled: bool = False,
@@ -131,7 +142,7 @@ def command(
     URLs and books given by name stand instead of those of a state folder; `books` are of the form BANK=FILE.
     """
     try:
-        targets = _targets(state, core_url, gateway_url, books, settled=settled)
+        targets = _targets(state, core_url, gateway_url, health_url, books, settled=settled)
     except CannotCheck as fault:
         print(f"hakika verify: {fault}", file=sys.stderr)
         return 2
@@ -141,7 +152,13 @@ def command(
 
 
 def _targets(
-    state: Path | None, core_url: str | None, gateway_url: str | None, books: Sequence[str], *, settled: bool
+    state: Path | None,
+    core_url: str | None,
+    gateway_url: str | None,
+    health_url: str | None,
+    books: Sequence[str],
+    *,
+    settled: bool,
 ) -> Targets:
     named: dict[str, Path] = {}
     for word in books:
@@ -149,8 +166,8 @@ def _targets(
         if not equals or not bank or not file:
             raise CannotCheck(word, "books are given as BANK=FILE")
         named[bank] = Path(file)
-    if core_url or gateway_url or named:
-        return Targets(core_url, gateway_url, named, settled=settled)
+    if core_url or gateway_url or health_url or named:
+        return Targets(core_url, gateway_url, named, settled=settled, health_url=health_url)
     return targets_from_state(state or DEFAULT_STATE, settled=settled)
 
 
@@ -215,6 +232,22 @@ def _cross(moments: _Moments, tally: Tally, books: Books, forgotten: Forgotten) 
         books.gateway_vs_core = cross(before, core, moments.after, tally, forgotten)
 
     _attempt(tally, "gateway against core", compare)
+
+
+def _recount_health(targets: Targets, tally: Tally) -> list[str]:
+    """I30 to I35 and health's guards; what could not be looked at comes back as notes."""
+    if targets.health_url is None:
+        return []
+    deadline_s = min(HEALTH_DEADLINE_S, targets.deadline_s)
+    try:
+        with DatabaseSnapshot(targets.health_url, "health", deadline_s=deadline_s) as health:
+            recount_health(health, tally)
+            check_health_guards(health, tally)
+    except CannotCheck as fault:
+        return [f"health: not recounted: {fault.text}"]
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        return [f"health: it holds values of no known form ({error!r})"]
+    return []
 
 
 def _recount_banks(moments: _Moments, targets: Targets, tally: Tally, books: Books, forgotten: Forgotten) -> None:

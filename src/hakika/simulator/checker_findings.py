@@ -13,7 +13,8 @@ NAMED_MAX = 50  # findings of one code that are named; the rest is counted
 
 Code = Literal[
     "V0", "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15", "I16",
-    "I17", "I18", "I19", "I20", "I21", "I22", "I23", "I24", "I25", "I26", "I27", "I28", "I29",
+    "I17", "I18", "I19", "I20", "I21", "I22", "I23", "I24", "I25", "I26", "I27", "I28", "I29", "I30", "I31", "I32",
+    "I33", "I34", "I35",
 ]  # fmt: skip
 CODES: tuple[Code, ...] = get_args(Code)
 
@@ -48,6 +49,12 @@ TITLES: dict[Code, str] = {
     "I27": "money in transit is accounted for",
     "I28": "everything ends",
     "I29": "the databases' own guards stand",
+    "I30": "events run without gaps and stay",
+    "I31": "one open incident a cause",
+    "I32": "an incident closes on what was measured",
+    "I33": "one opening, and nothing after a merger",
+    "I34": "a tick is committed once, whole",
+    "I35": "a form counts once",
 }
 
 

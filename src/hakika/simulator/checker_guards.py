@@ -38,6 +38,18 @@ GATEWAY_CONSTRAINTS = (
     "outgoing_message_pkey",
 )  # fmt: skip
 GATEWAY_INDEXES = ("attempt_one_open", "outbox_once")
+HEALTH_TRIGGERS = (
+    "incident_append_only", "incident_event_append_only", "incident_event_guard", "incident_event_no_truncate",
+    "incident_no_truncate", "incident_open_cause", "incident_opens", "judgement_append_only", "judgement_guard",
+    "judgement_no_truncate", "detector_state_guard", "maintenance_no_delete", "maintenance_no_truncate",
+    "publication_append_only", "publication_no_truncate", "statement_guard", "statement_no_delete",
+    "statement_no_truncate", "statement_number_guard",
+)  # fmt: skip
+HEALTH_CONSTRAINTS = (
+    "incident_pkey", "incident_event_pkey", "incident_event_act_key", "incident_event_form",
+    "incident_event_kind_check", "incident_event_incident_fkey", "judgement_once", "maintenance_pkey",
+    "open_cause_pkey", "open_cause_incident_key",
+)  # fmt: skip
 
 TRIGGERS: LiteralString = """
 SELECT wanted.name, t.tgenabled::text, c.relname::text FROM unnest(%s::text[]) AS wanted (name)
@@ -66,6 +78,7 @@ ORDER BY 1, 2, 3
 """
 CORE_APPEND_ONLY = ("entry", "batch", "anchor")
 GATEWAY_APPEND_ONLY = ("message", "recall", "reconciliation_break", "incarnation")
+HEALTH_APPEND_ONLY = ("incident", "incident_event", "judgement", "open_cause", "publication")
 
 
 def check_core_guards(core: DatabaseSnapshot, tally: Tally) -> None:
@@ -80,6 +93,13 @@ def check_gateway_guards(gateway: DatabaseSnapshot, tally: Tally) -> None:
     _check_triggers(gateway, tally, GATEWAY_TRIGGERS, enabled="AO")
     _check_constraints(gateway, tally, GATEWAY_CONSTRAINTS, GATEWAY_INDEXES)
     _check_grants(gateway, tally, GATEWAY_APPEND_ONLY, "hakika_gateway_app")
+
+
+def check_health_guards(health: DatabaseSnapshot, tally: Tally) -> None:
+    """I29 for health's database."""
+    _check_triggers(health, tally, HEALTH_TRIGGERS, enabled="AO")
+    _check_constraints(health, tally, HEALTH_CONSTRAINTS, ())
+    _check_grants(health, tally, HEALTH_APPEND_ONLY, "hakika_health_app")
 
 
 def _check_triggers(snapshot: DatabaseSnapshot, tally: Tally, names: tuple[str, ...], *, enabled: str) -> None:

@@ -29,6 +29,8 @@ COUNTS = (
     ("refusals", "refusals stored in the ledger"),
     ("burns", "burnt ids"),
     ("batches", "links of the hash chain"),
+    ("incidents", "incidents of health"),
+    ("incidents_open", "incidents of health that are open"),
 )  # fmt: skip
 DECLARED = (
     ("heads_lost_in_restore", "chain heads lost in declared restores of the core"),
@@ -57,6 +59,7 @@ def as_json(result: VerifyResult) -> str:
         },
         "counts": result.counts,
         "found": result.found,
+        "notes": list(result.notes),
         "findings": [
             {"code": finding.code, "invariant": TITLES[finding.code], "subject": finding.subject, "text": finding.text}
             for finding in result.findings
@@ -79,6 +82,8 @@ def render(result: VerifyResult) -> str:
                     subsequent_indent="    ",
                     break_on_hyphens=False,
                 )
+    for note in result.notes:
+        lines += ["", *textwrap.wrap(f"Note. {note}", WIDTH)]
     return "\n".join([*lines, "", *textwrap.wrap(_verdict(result), WIDTH)])
 
 

@@ -47,6 +47,7 @@ class VerifyResult:
     findings: list[Finding]
     found: dict[Code, int]
     as_of: str  # ISO 8601 UTC, before the first reading
+    notes: tuple[str, ...] = ()  # what was not recounted although nobody's money depends on it
 
     @property
     def ok(self) -> bool:

@@ -109,6 +109,7 @@ class Labels(_Words, frozen=True):
     since: str
     found: str
     closed: str
+    merged: str
     promise: str
     promises_kept: str
     still_works: str

@@ -172,6 +172,8 @@ def status_json(model: StatusModel, settings: PageSettings) -> bytes:
 def _incident_entry(incident: Incident, voice: Voice, settings: PageSettings) -> Entry:
     told = incident_told(incident, voice)
     lines = [told.stage + ".", f"{told.since} {told.found}", told.closed, told.relapses]
+    if told.into is not None:
+        lines.append(f"{told.into.label} {told.into.title.text}")
     if told.money is not None:
         lines.append(" ".join((told.money.held, "".join(told.money.promise or ()), *told.money.ended)).strip())
         lines.append(told.money.advice)
@@ -240,6 +242,7 @@ def _incident(incident: Incident, voices: Sequence[Voice], settings: PageSetting
         "detected": iso(incident.detected_ms),
         "published": iso(incident.published_ms),
         "closed": _instant(incident.closed_ms),
+        "merged_into": incident.merged_into,
         "relapses": [iso(instant) for instant in incident.relapses_ms],
         "components": list(incident.components),
         "money": None

@@ -76,6 +76,7 @@ class Stage(StrEnum):
     RECOVERING = "recovering"
     RESOLVED = "resolved"
     DISPUTED = "disputed"  # the operator says resolved, the evidence disagrees
+    MERGED = "merged"  # its story goes on in another incident
 
 
 class Title(StrEnum):
@@ -105,8 +106,10 @@ class News(StrEnum):
     RECOVERING = "recovering"
     RELAPSED = "relapsed"
     RESOLVED = "resolved"
+    OVER = "over"  # the same where no transfer was counted
     DISPUTED = "disputed"
     OVERRUN = "overrun"
+    MERGED = "merged"
 
 
 class How(StrEnum):
@@ -151,8 +154,10 @@ NEWS_ARGUMENTS: Mapping[News, frozenset[str]] = {
     News.RECOVERING: frozenset({"open_percent"}),
     News.RELAPSED: frozenset({"again_ms"}),
     News.RESOLVED: frozenset({"arrived", "returned"}),
+    News.OVER: frozenset(),
     News.DISPUTED: frozenset({"said_ms", "failed_percent"}),
     News.OVERRUN: frozenset({"planned_ms"}),
+    News.MERGED: frozenset(),
 }
 HOW_ARGUMENTS: Mapping[How, frozenset[str]] = {
     How.AS_ALWAYS: frozenset(),
@@ -308,9 +313,12 @@ class Incident:
     money: Money | None = None
     still_works: tuple[StillWorks, ...] = ()
     failed_share: tuple[SharePoint, ...] = ()  # oldest first
+    merged_into: str | None = None  # the incident in which it goes on, itself not merged
 
     def __post_init__(self) -> None:
         _check_id(self.id)
+        if (self.merged_into is not None) != (self.stage is Stage.MERGED) or self.merged_into == self.id:
+            raise InvariantBroken(f"incident {self.id}: goes on in another when it is merged, and only then")
         if (self.closed_ms is not None) != (self.stage is Stage.RESOLVED):
             raise InvariantBroken(f"incident {self.id}: closed when it is resolved, and only then")
         if not self.started_ms <= self.detected_ms <= self.published_ms:
@@ -318,8 +326,8 @@ class Incident:
 
     @property
     def open(self) -> bool:
-        """Not over, whoever says it is."""
-        return self.stage is not Stage.RESOLVED
+        """Not over, whoever says it is, and not told elsewhere."""
+        return self.stage not in (Stage.RESOLVED, Stage.MERGED)
 
 
 class Phase(StrEnum):
@@ -373,6 +381,10 @@ class StatusModel:
             folded = {one.casefold() for one in group}  # names of files, on any file system
             if len(folded) != len(group):
                 raise InvariantBroken("status: an id is there twice")
+        told = {one.id for one in self.incidents if one.merged_into is None}
+        for one in self.incidents:
+            if one.merged_into is not None and one.merged_into not in told:
+                raise InvariantBroken(f"status: incident {one.merged_into}, in which {one.id} goes on, is not told")
         known = set(ids)
         for mentioned in _mentioned(self):
             if mentioned not in known:
@@ -381,6 +393,10 @@ class StatusModel:
     def component(self, id_: str) -> Component:
         """The component of that id."""
         return next(component for component in self.components if component.id == id_)
+
+    def incident(self, id_: str) -> Incident:
+        """The incident of that id."""
+        return next(incident for incident in self.incidents if incident.id == id_)
 
 
 def _mentioned(model: StatusModel) -> list[str]:

@@ -102,6 +102,15 @@ class UpdateTold:
 
 
 @dataclass(frozen=True, slots=True)
+class Into:
+    """The incident in which a merged one goes on."""
+
+    label: str
+    link: str
+    title: Told
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentTold:
     """An incident in words."""
 
@@ -113,6 +122,7 @@ class IncidentTold:
     since: str
     found: str
     closed: str
+    into: Into | None
     relapses: str
     money: MoneyTold | None
     updates: tuple[UpdateTold, ...]  # the latest first
@@ -189,6 +199,10 @@ def incident_told(incident: Incident, voice: Voice) -> IncidentTold:
     if incident.closed_ms is not None:
         lasted = voice.duration(max(0, incident.closed_ms - incident.started_ms) // 1000)
         closed = fill(labels.closed, closed=voice.time(incident.closed_ms), lasted=lasted)
+    into = None
+    if incident.merged_into is not None:
+        other = voice.model.incident(incident.merged_into)
+        into = Into(fill(labels.merged), incident_file(other.id), voice.title(other.title))
     found, published = voice.exact(incident.detected_ms), voice.exact(incident.published_ms)
     updates = _updates(incident, voice)
     left_out = len(incident.updates) - len(updates)
@@ -201,6 +215,7 @@ def incident_told(incident: Incident, voice: Voice) -> IncidentTold:
         since=fill(labels.since, since=voice.time(incident.started_ms)),
         found=fill(labels.found, found=found, published=published),
         closed=closed,
+        into=into,
         relapses=voice.counted(Counted.RELAPSES, len(incident.relapses_ms)) if incident.relapses_ms else "",
         money=money_told(incident, voice),
         updates=updates,
@@ -292,6 +307,8 @@ def _look(incident: Incident) -> tuple[str, str]:
     match incident.stage:
         case Stage.RESOLVED:
             return TONES[State.AVAILABLE], ICONS[State.AVAILABLE]
+        case Stage.MERGED:
+            return TONES[State.UNKNOWN], OVERALL[Overall.RECOVERING][1]
         case Stage.DISPUTED:
             return OVERALL[Overall.DISPUTED]
         case Stage.RECOVERING:
