@@ -149,17 +149,23 @@ def test_quiet_hours_open_nothing(health_database: RoleAccess, per_slot: int) ->
     assert lived(Platform(health_database, (), per_slot=per_slot), 1800) == []
 
 
-def announced(platform: Platform, from_s: int, to_s: int) -> None:
-    """Work on corridor A."""
+def announced(platform: Platform, from_s: int, to_s: int, components: tuple[str, ...] = (A, PRODUCT)) -> None:
+    """Work on corridor A, or on what is named."""
     platform.app.execute(
         "INSERT INTO maintenance VALUES (%s, %s, %s, %s, '{}', %s, 'amina')",
-        (WINDOW, T0_MS + 1000 * from_s, T0_MS + 1000 * to_s, [A, PRODUCT], T0_MS),
+        (WINDOW, T0_MS + 1000 * from_s, T0_MS + 1000 * to_s, list(components), T0_MS),
     )
 
 
 def test_announced_work_opens_nothing_while_it_lasts(health_database: RoleAccess) -> None:
     platform = Platform(health_database, [Fault((A, PRODUCT), BEGINS, BEGINS + 300)])
     announced(platform, BEGINS - 10, BEGINS + 600)
+    assert lived(platform, BEGINS + 900) == []
+
+
+def test_work_on_the_core_was_announced_for_all_that_the_core_carries(health_database: RoleAccess) -> None:
+    platform = Platform(health_database, [Fault((A, B, PRODUCT), BEGINS, BEGINS + 300, share=1.0, silent=("core",))])
+    announced(platform, BEGINS - 10, BEGINS + 600, ("role:core", A, B, PRODUCT))  # not its own interface
     assert lived(platform, BEGINS + 900) == []
 
 

@@ -36,6 +36,7 @@ MEASURE_EVERY_MS = 15_000  # machine timer: conditions are recorded this often a
 OVERRUN_WATCH_MS = 60_000  # machine timer: what is broken within it after the planned end has overrun
 HELD_CHANGE = 0.2  # a count of held transfers is said again when it differs by this much
 HELD = "held"  # the catalogue's sentence
+CORE, CORE_ROLE = "core:", "role:core"  # the cause that all corridors share, and the role that it is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def _follow(book: _Book, cause: Found, windows: Sequence[Window]) -> UUID | None
         return kept.id
     if not cause.certain:
         return None
-    components = _unannounced(cause.components, windows, book.seen.at_ms)
+    components = _unannounced(cause, windows, book.seen.at_ms)
     if not components:
         return None
     worst = book.seen.worst_of(components)
@@ -247,11 +248,16 @@ def _overrun(book: _Book, windows: Sequence[Window], previous_ms: int) -> None:
             break
 
 
-def _unannounced(components: tuple[str, ...], windows: Sequence[Window], at_ms: int) -> tuple[str, ...]:
-    """Components that no work going on now was announced for; aggregates count only beside others."""
+def _unannounced(cause: Found, windows: Sequence[Window], at_ms: int) -> tuple[str, ...]:
+    """Components that no work going on now was announced for; aggregates count only beside others.
+
+    Work on what is the cause was announced for everything that the cause explains, named or not.
+    """
     announced = {name for window in windows if window.lasts(at_ms) for name in window.components}
-    left = tuple(one for one in components if one not in announced)
-    return left if proper(components) & set(left) else ()
+    if cause.key in announced or (cause.key == CORE and CORE_ROLE in announced):
+        return ()
+    left = tuple(one for one in cause.components if one not in announced)
+    return left if proper(cause.components) & set(left) else ()
 
 
 def _evidence(seen: Assessment, components: tuple[str, ...]) -> Mapping[str, int | str]:
