@@ -41,6 +41,7 @@ class Control:
             "mend": self._mend,
             "links": self._links,
             "kill": self._kill,
+            "revive": self._revive,
             "ready": self._ready,
         }
 
@@ -104,8 +105,15 @@ class Control:
         return {"links": self._stack.links.table(), "dead": self._stack.dead(), "pids": ready["pids"]}
 
     async def _kill(self, request: dict[str, Any]) -> dict[str, Any]:
-        await self._stack.kill(str(request.get("process")))
+        await self._stack.kill(str(request.get("process")), stay_dead=request.get("stay_dead") is True)
         return {"process": request["process"]}
+
+    async def _revive(self, request: dict[str, Any]) -> dict[str, Any]:
+        target = str(request.get("process"))
+        if target not in self._stack.dead():
+            raise ControlFault(f"process: {target!r} was not told to stay dead")
+        await self._stack.revive(target)
+        return {"process": target}
 
     async def _ready(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"ready": self._stack.ready()}
