@@ -35,7 +35,7 @@ def test_a_draft_is_ready_when_it_opens() -> None:
     assert told["cause"] == "one bank's corridor: Demo Bank A"
     assert told["scope"] == "Demo Bank A"
     assert told["promises missed, at least"] == "1"
-    assert told["promises kept"] == "123"
+    assert told["promises kept, at most"] == "123"
     assert told["amount in flight"] == told["customers affected"] == NOT_KNOWN
     notes = {line.field: line.note for line in found.lines}
     assert notes["detected"] == "after 10 s"

@@ -122,8 +122,8 @@ def _money(incident: Incident, measured: Measured) -> list[Line]:
         Line("customers who reported", str(measured.reporters), "distinct persons, by keyed hash"),
         Line("transfers arrived", str(caught.arrived), open_),
         Line("transfers returned", str(caught.returned), open_),
-        Line("promises kept", str(kept), "ended within the promise, as far as the oldest pending age shows"),
-        Line("promises missed, at least", str(caught.late), "pending at one moment beyond the promise"),
+        Line("promises kept, at most", str(kept), "ended, less those known to have been late"),
+        Line("promises missed, at least", str(caught.late), "corridors whose oldest was pending beyond the promise"),
     ]
 
 

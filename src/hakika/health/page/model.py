@@ -262,7 +262,7 @@ class StillWorks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """Transfers caught in an incident: still held, and ended; `late` counts promises that were missed."""
+    """Transfers caught in an incident: still held, and ended; at least `late` promises were missed."""
 
     held: int
     promise_by_ms: int | None  # the latest promise among those held; each has its own

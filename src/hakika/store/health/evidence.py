@@ -128,8 +128,8 @@ SELECT coalesce(max(together), 0)::bigint FROM (SELECT sum(open_count) AS togeth
     WHERE series = ANY(%s) AND at_ms >= %s AND at_ms < %s GROUP BY at_ms / 5000) AS moments
 """
 _LATE = """
-SELECT coalesce(max(together), 0)::bigint FROM (SELECT sum(open_count) AS together FROM signal_interval
-    WHERE series = ANY(%s) AND at_ms >= %s AND at_ms < %s AND oldest_ms > %s GROUP BY at_ms / 5000) AS moments
+SELECT count(DISTINCT series)::bigint FROM signal_interval
+WHERE series = ANY(%s) AND at_ms >= %s AND at_ms < %s AND oldest_ms > %s AND open_count > 0
 """
 _REPORTERS = """
 SELECT count(DISTINCT person)::bigint FROM report WHERE component = ANY(%s) AND at_ms >= %s AND at_ms < %s
@@ -193,7 +193,7 @@ async def peak_open(conn: Connection, series: Sequence[str], from_ms: int, to_ms
 
 
 async def overdue(conn: Connection, series: Sequence[str], from_ms: int, to_ms: int, older_ms: int) -> int:
-    """The most transfers pending in a corridor whose oldest was older than this; 0 when none ever was."""
+    """In how many series a transfer was pending for longer than this: at least so many were."""
     (row,) = await _rows(conn, _LATE, (list(series), from_ms, to_ms, older_ms))
     return int(row[0])
 
