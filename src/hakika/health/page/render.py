@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hakika.health.page.catalogue import Counted, offered
 from hakika.health.page.headline import SEVERITY, headline_of, open_incidents, past_incidents
-from hakika.health.page.model import Component, Incident, Kind, Language, StatusModel
+from hakika.health.page.model import Component, Day, Incident, Kind, Language, StatusModel
 from hakika.health.page.pictures import (
     ROWS_MAX,
     days_told,
@@ -53,6 +53,7 @@ from hakika.health.page.view import (
 from hakika.health.page.words import Voice, fill, iso
 
 PAST_LISTED_MAX = 60
+MINUTES_A_DAY = 24 * 60
 _FILES = {
     "index": INDEX, "history": HISTORY, "atom": ATOM, "feed": JSON_FEED, "calendar": CALENDAR, "status": STATUS,
 }  # fmt: skip
@@ -65,7 +66,7 @@ class DayRow:
     day: str
     state: str
     good: str
-    measured: str
+    partly: str  # how many minutes were measured, where that is not the whole day
     down: str
 
 
@@ -85,6 +86,7 @@ def index_page(voice: Voice, place: Place, settings: PageSettings) -> bytes:
     """The overview."""
     model = voice.model
     headline = headline_of(model)
+    answer = answer_of(headline, voice)
     rows = [(component.kind, row_of(component, voice, number)) for number, component in enumerate(model.components)]
     groups = [
         (voice.words.kinds[kind], [row for its_kind, row in rows if its_kind is kind])
@@ -93,10 +95,10 @@ def index_page(voice: Voice, place: Place, settings: PageSettings) -> bytes:
     ]
     values = {
         "overall": headline.overall.value,
-        "answer": answer_of(headline, voice),
+        "answer": answer,
         "others": others_open(headline, voice),
         "works": works_told(model.still_works, voice),
-        "windows": windows_shown(voice),
+        "windows": windows_shown(voice, answer),
         "groups": groups,
         "key": _key(voice),
         "report_url": settings.report_url,
@@ -150,7 +152,7 @@ def days_page(component: Component, voice: Voice, place: Place, settings: PageSe
                 day=voice.short_day(shown.day),
                 state=voice.words.states[shown.state].word,
                 good="" if percent is None else voice.percent(percent),
-                measured="0" if told is None else voice.number(told.measured),
+                partly=_partly(told, voice),
                 down="" if told is None else voice.number(told.down),
             )
         )
@@ -191,6 +193,12 @@ def _pages(voice: Voice, settings: PageSettings) -> Iterator[tuple[Place, bytes]
     for component in voice.model.components:
         place = Place(language, component_file(component.id))
         yield place, days_page(component, voice, place, settings)
+
+
+def _partly(told: Day | None, voice: Voice) -> str:
+    if told is None or told.measured >= MINUTES_A_DAY:
+        return ""
+    return fill(voice.words.forms.named, name=voice.words.labels.measured, value=voice.number(told.measured))
 
 
 def _key(voice: Voice) -> list[tuple[object, str]]:
