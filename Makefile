@@ -58,6 +58,7 @@ bench: setup-dev ## Measure; ONLY=DET for one benchmark, BENCH_ARGS=--full for t
 
 screens: setup-dev apt ## Screenshots of every page, and of the last report, into var/screens
 	@$(BIN)/python tools/screens.py
+	@HAKIKA_SCREENS=$(CURDIR)/var/screens $(BIN)/python -m pytest -n 0 tests/store/test_health_screens_in_browser.py -k fits
 	@report=var/replay/2023-07-27/report.html; [ ! -f $$report ] || $(BIN)/python tools/screens.py --file report=$$report
 
 format: setup-dev ## Format the code

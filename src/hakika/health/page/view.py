@@ -171,7 +171,7 @@ def answer_of(headline: Headline, voice: Voice) -> Answer:
     incident = None if headline.incident is None else incident_told(headline.incident, voice)
     said = None if headline.incident is None else _latest(headline.incident)
     sentence, latest = fill(words.sentence), None if said is None else _update(said, voice)
-    if latest is not None and said is not None and _is_news(said, News.DISPUTED):
+    if latest and said and headline.overall is Overall.DISPUTED and _is_news(said, News.DISPUTED):
         sentence, latest = latest.text.text, None  # says the same with the figures
     running = [window for window in voice.model.maintenance if window.phase is Phase.RUNNING]
     window = window_told(running[0], voice) if running and headline.overall is Overall.MAINTENANCE else None
