@@ -40,7 +40,7 @@ class Found:
 
 
 def run(path: Path, columns: Columns, fit_until: str | None) -> int:
-    """Judge the file: alarms to standard output, what was assumed and their number to standard error. The exit status."""
+    """Judge the file: alarms to standard output, assumptions and their count to standard error. The exit status."""
     try:
         until_s = None if fit_until is None else unix_s(fit_until)
     except TimeRefused as error:
