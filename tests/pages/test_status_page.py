@@ -287,7 +287,7 @@ def test_bars_are_the_days_and_the_table_has_the_figures() -> None:
                 drawn[TODAY - timedelta(days=89 - place)] = state
     assert drawn == {day.day: day.worst for day in days.values()}
     cells = [plain("".join(cell.itertext())) for cell in tree.xpath("//tbody/tr[1]/td")]
-    assert cells == ["27 Jul", "Not working Min measured: 842.", "95.13 %", "41"]
+    assert cells == ["27 Jul", "Not working Min down: 41. Min measured: 842.", "95.13 %"]
     assert [plain("".join(cell.itertext())) for cell in tree.xpath("//tbody/tr[2]/td")][1] == "Works"  # a whole day
 
 

@@ -66,8 +66,7 @@ class DayRow:
     day: str
     state: str
     good: str
-    partly: str  # how many minutes were measured, where that is not the whole day
-    down: str
+    notes: tuple[str, ...]  # minutes down, where there were any; minutes measured, where that is not the whole day
 
 
 def pages(model: StatusModel, settings: PageSettings) -> dict[str, bytes]:
@@ -152,8 +151,7 @@ def days_page(component: Component, voice: Voice, place: Place, settings: PageSe
                 day=voice.short_day(shown.day),
                 state=voice.words.states[shown.state].word,
                 good="" if percent is None else voice.percent(percent),
-                partly=_partly(told, voice),
-                down="" if told is None else voice.number(told.down),
+                notes=_notes(told, voice),
             )
         )
     row = row_of(component, voice, 0)
@@ -195,10 +193,14 @@ def _pages(voice: Voice, settings: PageSettings) -> Iterator[tuple[Place, bytes]
         yield place, days_page(component, voice, place, settings)
 
 
-def _partly(told: Day | None, voice: Voice) -> str:
-    if told is None or told.measured >= MINUTES_A_DAY:
-        return ""
-    return fill(voice.words.forms.named, name=voice.words.labels.measured, value=voice.number(told.measured))
+def _notes(told: Day | None, voice: Voice) -> tuple[str, ...]:
+    labels, named = voice.words.labels, voice.words.forms.named
+    notes = []
+    if told is not None and told.down:
+        notes.append(fill(named, name=labels.down, value=voice.number(told.down)))
+    if told is not None and told.measured < MINUTES_A_DAY:
+        notes.append(fill(named, name=labels.measured, value=voice.number(told.measured)))
+    return tuple(notes)
 
 
 def _key(voice: Voice) -> list[tuple[object, str]]:
