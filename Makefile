@@ -12,7 +12,7 @@ ONLY ?=
 QUICK ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-dev apt check format demo scenarios test plants bench up screens requirements clean
+.PHONY: help setup setup-dev apt axe check format demo scenarios test plants bench up screens requirements clean
 
 help: ## Show what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml tools/setup.sh
 apt: ## Install the Debian packages that the tests use (as root; otherwise names what is missing)
 	@tools/apt.sh
 
+axe: setup-dev ## Fetch the axe-core that the browser tests look with (needs npm; otherwise they use an older one)
+	@tools/axe.sh "$(VENV)"
+
 demo: setup ## Send money through the outage of 27 July 2023 and show that none was lost (about 5 minutes)
 	@$(BIN)/hakika replay $(SCENARIO)
 
@@ -47,7 +50,7 @@ check: setup-dev ## Lint, format, types
 	@$(BIN)/mypy
 	@$(BIN)/mypy tests/banks/conftest.py --exclude none
 
-test: setup-dev apt check ## Every test: unit, property, store, wire, migration, process
+test: setup-dev apt axe check ## Every test: unit, property, store, wire, migration, process
 	@tools/test.sh $(BIN)/python $(PYTEST_ARGS)
 
 plants: setup-dev ## Switch off each rule in turn and see its test fail
@@ -58,6 +61,7 @@ bench: setup-dev ## Measure; ONLY=DET for one benchmark, BENCH_ARGS=--full for t
 
 screens: setup-dev apt ## Screenshots of every page, and of the last report, into var/screens
 	@$(BIN)/python tools/screens.py
+	@HAKIKA_SCREENS=$(CURDIR)/var/screens $(BIN)/python -m pytest -n 0 tests/store/test_health_screens_in_browser.py -k fits
 	@report=var/replay/2023-07-27/report.html; [ ! -f $$report ] || $(BIN)/python tools/screens.py --file report=$$report
 
 format: setup-dev ## Format the code

@@ -6,8 +6,9 @@
     tools/screens.py --file report=var/replay/2023-07-27/report.html --width 1280
 
 Names: tracking-<situation>-<language>-<width>[-dark].png, status-<situation>[-incident|-days|-history]-..., and
-<name>-<width>.png for files. `--only` knows a situation of the status page as status-<situation>. Needs Debian's
-chromium (tools/apt.sh).
+<name>-<width>.png for files. `--only` knows a situation of the status page as status-<situation>. The operator's
+screens need a database, so their browser test takes their pictures; `make screens` runs both. Needs Debian's chromium
+(tools/apt.sh).
 """
 
 import argparse

@@ -27,7 +27,7 @@ incarnation = App(
     name="incarnation", help="Lives of a role's database: a restore or a lossy failover begins the next one."
 )
 app.command(incarnation)
-health = App(name="health", help="Know first: detect, evaluate.", help_format="markdown")
+health = App(name="health", help="Detection, tried on files of measurements.", help_format="markdown")
 app.command(health)
 
 State = Annotated[Path, Parameter(help="Folder of the platform's data.")]
@@ -284,7 +284,10 @@ def evaluate(
         list[str] | None,
         Parameter(consume_multiple=True, negative=(), help="Columns that tell several series apart."),
     ] = None,
-    fit_until: Annotated[str | None, Parameter(help="Where quiet data ends (ISO or unix time) [half].")] = None,
+    fit_until: Annotated[
+        str | None,
+        Parameter(help="Where quiet data ends, ISO or unix time; without it half of each series is taken for quiet."),
+    ] = None,
     time: Annotated[str | None, Parameter(help="The column of times, where its name does not say so.")] = None,
     value: Annotated[str | None, Parameter(help="The column of values, where its name does not say so.")] = None,
 ) -> int:

@@ -227,6 +227,8 @@ def test_what_was_assumed_is_said(tmp_path: Path) -> None:
     path.write_text(FORMS["iso"])
     done = evaluate(str(path))
     assert f"the first half, before {iso(START_S + 2 * 86_400)}, is taken as quiet" in done.stderr
+    found = len(done.stdout.splitlines())
+    assert f"{found or 'no'} alarm{'' if found == 1 else 's'} in 1 series\n" in done.stderr  # nothing found is said too
     path.write_text(acquirer(minutes=30))
     done = evaluate(str(path))
     assert "taken as technical failures: failed" in done.stderr

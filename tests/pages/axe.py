@@ -1,11 +1,13 @@
 """axe-core in the tests' own browser: its script is injected by the debugger, whatever the page's policy.
 
-The script comes with the package axe-core-python (4.4.3); `HAKIKA_AXE_JS` names a newer one. Best practices are
-asked for beside WCAG, so that landmarks and headings count.
+`tools/axe.sh` fetches the script, pinned by its hash; where that has not run it is the older one of the package
+axe-core-python (4.4.3); `HAKIKA_AXE_JS` names another. Best practices are asked for beside WCAG, so that landmarks and
+headings count.
 """
 
 import json
 import os
+import sys
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 from page_browser import Tab
 
+FETCHED = Path(sys.prefix) / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 RUN = "axe.run(document, {resultTypes: ['violations', 'incomplete']}).then(found => JSON.stringify(found))"
 
 
@@ -32,7 +35,7 @@ PASSES_MIN = 10
 
 @cache
 def _script() -> str:
-    newer = os.environ.get("HAKIKA_AXE_JS")
-    if newer:
-        return Path(newer).read_text(encoding="utf-8")
+    named = os.environ.get("HAKIKA_AXE_JS")
+    if named or FETCHED.exists():
+        return Path(named or FETCHED).read_text(encoding="utf-8")
     return files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")

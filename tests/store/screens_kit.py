@@ -111,9 +111,10 @@ async def gathered(database: RoleAccess, folder: Path) -> dict[str, tuple[bytes,
             "fr": "Une liaison avec la banque est coupée. Les techniciens des deux côtés y travaillent.",
         }
         await keep("incident", path)
-        previewed = await at.send(f"{path}?lang=en", {"do": "preview", **words})
         page = ("content-security-policy", "content-type", "content-language")
-        found["/preview/en"] = previewed.content, tuple((key, previewed.headers[key]) for key in page)
+        for language in ("en", "sw", "fr"):
+            previewed = await at.send(f"{path}?lang={language}", {"do": "preview", **words})
+            found[f"/preview/{language}"] = previewed.content, tuple((key, previewed.headers[key]) for key in page)
         await at.send(f"{path}?lang=en", {"do": "words", **words})
         form = {"component": ["channel:tracking", "channel:core-api"], "bad": "part", "start": "2026-11-01T00:00"}
         await at.send("/operator/open?lang=en", {**form, "en": "Customers say that links do not open."})
@@ -121,17 +122,23 @@ async def gathered(database: RoleAccess, folder: Path) -> dict[str, tuple[bytes,
         await at.send("/operator/work?lang=en", {**window, "en": "New disks"})
         await at.send(f"{path}?lang=en", {"do": "resolved"})
         at.platform.app.execute(
-            "INSERT INTO refused_input VALUES ('forged_probe', %s, 1234)", (clock.now_ms() // 3_600_000 * 3_600_000,)
+            "INSERT INTO refused_input VALUES ('probe_signature', %s, 1234)", (clock.now_ms() // 3_600_000 * 3_600_000,)
         )
         await at.publishing.publish_once(clock.now_ms())
         for name, where in (("list", "/operator"), ("disputed", path), ("report", f"{path}/report")):
             await keep(name, where)
+        (other,) = [one for one in await at.platform.incidents() if one.id != incident.id]
+        await keep("by-hand", f"/operator/incidents/{other.id.hex}")
         await keep("open", "/operator/open")
         await keep("work", "/operator/work")
+        refused_ms = clock.now_ms()
         at.publishing.trouble = Trouble(
-            clock.now_ms() - 90_000, "No space left on device", "the disk is full: free space there", clock.now_ms()
+            refused_ms, "No space left on device", "the disk is full: free space there", refused_ms - 50_000
         )
         await keep("trouble", "/operator")
-        refused = await at.send(f"{path}?lang=en", {"do": "words", "en": ""})
-        found["/refused/en"] = refused.content, tuple((key, refused.headers[key]) for key in page)
+        for language in ("en", "sw", "fr"):
+            refused = await at.send(f"{path}?lang={language}", {"do": "words", "en": ""})
+            found[f"/refused/{language}"] = refused.content, tuple((key, refused.headers[key]) for key in page)
+        await at.send(f"/operator/incidents/{other.id.hex}?lang=en", {"do": "merge", "into": incident.id.hex})
+        await keep("merged", f"/operator/incidents/{other.id.hex}")
     return found

@@ -64,11 +64,14 @@ async def test_the_screens_show_evidence_and_the_public_text(health_database: Ro
         page = await at.get("/operator?lang=en")
         assert "Demo Bank A to wallet" in page
         assert "bank-b (corridor)" in page  # the operator's own screens know every bank
+        assert "Tracking page (channel)" in page  # and call a channel what the page calls it
+        assert page.index("Demo Bank A (corridor)") < page.index("bank-b (corridor)")  # the worst comes first
         shown = await at.get(f"/operator/incidents/{incident.id.hex}?lang=en")
         for text in (
             "What must be true",
             "not met",
-            "failures:timeout",
+            "technical failures (no answer)",
+            "one bank&#39;s corridor: Demo Bank A",
             '<svg class="share',
             "Kiswahili",
             "Do not send",
@@ -192,6 +195,9 @@ async def test_the_report_is_a_draft_until_the_end(health_database: RoleAccess, 
         path = f"/operator/incidents/{incident.id.hex}"
         page = await at.get(f"{path}/report?lang=en")
         assert "not known to health" in page
+        french = await at.get(f"{path}/report?lang=fr")
+        assert "health ne le sait pas" in french
+        assert "le corridor d’une banque : Demo Bank A<" in french
         response = await at.client.get(f"{path}/report.csv")
         assert response.headers["content-disposition"].endswith('-draft.csv"')
         rows = {row["field"]: row["value"] for row in csv.DictReader(io.StringIO(response.text))}
@@ -208,12 +214,15 @@ async def test_refused_evidence_and_a_disk_that_refuses_are_shown(health_databas
         await at.log_in()
         hour_ms = clock.now_ms() // 3_600_000 * 3_600_000
         with psycopg.connect(health_database.app_url, autocommit=True) as app:
-            app.execute("INSERT INTO refused_input VALUES ('forged_probe', %s, 1234)", (hour_ms,))
+            app.execute("INSERT INTO refused_input VALUES ('probe_signature', %s, 1234)", (hour_ms,))
         assert not await at.publishing.publish_once(clock.now_ms())
         page = await at.get("/operator?lang=en")
         assert "The page is not being written since" in page
         assert "the folder is gone" in page
+        assert "Test result: not signed by a known vantage" in page
         assert "1,234" in page
+        swahili = await at.get("/operator?lang=sw")
+        assert "folda haipo: iweke au iunde" in swahili
         (tmp_path / "gone").mkdir()
         assert await at.publishing.publish_once(clock.now_ms())
         assert "The page is not being written" not in await at.get("/operator?lang=en")

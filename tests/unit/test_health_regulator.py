@@ -57,7 +57,7 @@ def test_it_is_final_when_it_is_over() -> None:
 
 def test_who_opened_it_and_what_was_said_is_in_it() -> None:
     assert values(report(BY_HAND))["evidence at opening"] == "opened by an operator"
-    assert "failed_percent 40" in values(report(OPENED))["evidence at opening"]
+    assert values(report(OPENED))["failed technically at opening"] == "40 %"
     notes = {line.field: line.note for line in report(OVERRAN).lines}
     assert notes["started"] == "the planned end of announced work"
     disputed = {line.field: line.note for line in report(OPENED, SAID_AGAINST).lines}

@@ -40,7 +40,7 @@ class Found:
 
 
 def run(path: Path, columns: Columns, fit_until: str | None) -> int:
-    """Judge the file; alarms to standard output, what was assumed to standard error. The exit status."""
+    """Judge the file: alarms to standard output, assumptions and their count to standard error. The exit status."""
     try:
         until_s = None if fit_until is None else unix_s(fit_until)
     except TimeRefused as error:
@@ -56,13 +56,20 @@ def run(path: Path, columns: Columns, fit_until: str | None) -> int:
     said = _assumed(file) if until_s is None else _misplaced(file, until_s)
     if said:
         print(f"hakika: {said}", file=sys.stderr)
+    alarms = 0
     try:
         for found in judged(file, until_s):
             print(json.dumps(_line(found, file), ensure_ascii=False))
+            alarms += 1
         sys.stdout.flush()
+        print(f"hakika: {_counted(alarms, 'alarm')} in {_counted(len(file.series), 'series')}", file=sys.stderr)
     except BrokenPipeError:  # the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 or what.endswith('s') else 's'}"
 
 
 def judged(file: SeriesFile, until_s: float | None) -> Iterator[Found]:

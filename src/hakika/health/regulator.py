@@ -7,6 +7,7 @@ says so. A cell of the table can never be a formula: what begins like one is giv
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hakika.health.incident import Incident, Origin, Stage
@@ -114,8 +115,8 @@ def _money(incident: Incident, measured: Measured) -> list[Line]:
     kept = max(0, ended - caught.late)
     open_ = "until now" if incident.open else "while it lasted"
     return [
-        Line("transfers in flight now", str(caught.held), "pending in corridors with more than usual"),
-        Line("transfers in flight at most", str(measured.peak_held), "pending at one moment, by signals"),
+        Line("transfers in flight now", str(caught.held), "without an end, in corridors with more than usual"),
+        Line("transfers in flight at most", str(measured.peak_held), "without an end at one moment, by signals"),
         Line("amount in flight", NOT_KNOWN, "signals carry counts and no amounts; the gateway's books have them"),
         Line("transfers failed technically", str(measured.failed), open_),
         Line("customers affected", NOT_KNOWN, "health keeps no names; transfers failed technically is the upper bound"),
@@ -123,7 +124,7 @@ def _money(incident: Incident, measured: Measured) -> list[Line]:
         Line("transfers arrived", str(caught.arrived), open_),
         Line("transfers returned", str(caught.returned), open_),
         Line("promises kept, at most", str(kept), "ended, less those known to have been late"),
-        Line("promises missed, at least", str(caught.late), "corridors whose oldest was pending beyond the promise"),
+        Line("promises missed, at least", str(caught.late), "corridors whose oldest waited longer than promised"),
     ]
 
 
@@ -131,14 +132,31 @@ def _evidence(incident: Incident) -> list[Line]:
     opened = incident.events[0].event if incident.events else None
     lines = []
     if isinstance(opened, Opened):
-        told = ", ".join(f"{name} {value}" for name, value in sorted(opened.evidence.items()))
-        lines.append(Line("evidence at opening", told, "transfers, synthetic tests and reports of the last minute"))
+        lines += _opening(opened.evidence)
     if isinstance(opened, OpenedByHand):
         lines.append(Line("evidence at opening", "opened by an operator", "no measurement at that moment"))
     for condition in Condition:
         if condition in incident.conditions:
             lines.append(Line(f"condition {condition.value}", incident.conditions[condition], "of the close rule"))
     return lines
+
+
+def _opening(evidence: Mapping[str, object]) -> list[Line]:
+    """What was measured when it opened, of the component that said most; what was not stored then is left out."""
+
+    def line(field: str, key: str, note: str = "", unit: str = "") -> list[Line]:
+        return [Line(field, f"{evidence[key]}{unit}", note)] if key in evidence else []
+
+    tests = f"{evidence.get('green', 0)} / {evidence.get('vantages', 0)}"
+    return [
+        *line("evidence at opening", "kinds", "kinds of evidence strong enough to publish"),
+        *line("transfers ended at opening", "ended", "in the minute before, of the part that said most"),
+        *line("failed technically at opening", "failed_percent", "of those that ended", " %"),
+        *([Line("synthetic tests green at opening", tests)] if evidence.get("vantages") else []),
+        *line("customers' reports at opening", "reports"),
+        *line("silent at opening", "silent_s", unit=" s"),
+        *line("score at opening", "score", "of the detector"),
+    ]
 
 
 def _cause(incident: Incident, names: dict[str, str]) -> str:

@@ -79,9 +79,9 @@ def read(path: Path, columns: Columns) -> SeriesFile:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise FileRefused(f"{path}: {error.strerror or error}") from None
+        raise FileRefused(error.strerror or str(error)) from None
     except UnicodeDecodeError as error:
-        raise FileRefused(f"{path}: byte {error.start} is not UTF-8") from None
+        raise FileRefused(f"byte {error.start} is not UTF-8") from None
     return parse(text, columns, path.stem)
 
 

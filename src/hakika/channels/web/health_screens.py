@@ -164,7 +164,10 @@ class Screens:
             "parts": view.parts(),
             "trouble": self._publishing.trouble is not None,
             "page": view.trouble(self._publishing.trouble, self._publishing.published_ms),
-            "refused": [(one.kind, view.time(one.hour_ms), view.voice.number(one.times)) for one in refused],
+            "refused": [
+                (view.wording.refused(one.kind), view.hour(one.hour_ms), view.voice.number(one.times))
+                for one in refused
+            ],
             "said": [
                 (one.bank, one.decision, view.time(one.issued_ms), view.time(one.acknowledged_ms)) for one in said
             ],
@@ -192,7 +195,8 @@ class Screens:
                 "since", since=view.voice.time(incident.start_ms), found=view.time(incident.detected_ms)
             ),
             "closed": view.fill("closed_at", closed=view.time(incident.closed_ms)) if incident.closed_ms else "",
-            "cause": view.fill("cause", cause=incident.cause),
+            "cause": view.fill("cause", cause=view.wording.cause(incident.cause)),
+            "cause_only": view.wording.cause(incident.cause),
             "seen": view.fill("seen_by", at=view.time(incident.acknowledged_ms)) if incident.acknowledged_ms else "",
             "published": view.known.published_ms.get(incident.id),
             "parts": view.parts(incident.components),
@@ -215,7 +219,9 @@ class Screens:
     async def _report(self, asked: _Asked) -> Response:
         incident = self._found(asked)
         report = await self._reported(asked, incident)
-        return self._page("report.html", asked, {"report": report, "path": f"{BASE}/incidents/{incident.id.hex}"})
+        figures, events = asked.view.report(report, incident)
+        values = {"report": report, "figures": figures, "events": events}
+        return self._page("report.html", asked, {**values, "path": f"{BASE}/incidents/{incident.id.hex}"})
 
     async def _report_csv(self, asked: _Asked) -> Response:
         incident = self._found(asked)
@@ -244,7 +250,7 @@ class Screens:
     def _work_page(self, asked: _Asked, refusal: str = "") -> Response:
         view = asked.view
         ahead = [
-            (row, view.time(row.from_ms), view.time(row.to_ms), ", ".join(view.names_of(row.components)))
+            (row, view.voice.span(row.from_ms, row.to_ms), ", ".join(view.names_of(row.components)))
             for row in view.known.windows
             if row.cancelled_ms is None and row.to_ms > view.known.at_ms
         ]

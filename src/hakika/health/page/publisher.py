@@ -32,7 +32,7 @@ _PART = ".part"
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-([0-9]{6,})", re.ASCII)
 _FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
-_ADVICE = {
+ADVICE = {
     errno.ENOSPC: "the disk is full: free space there",
     errno.EDQUOT: "the quota is used up: free space there or raise it",
     errno.EROFS: "the disk is read-only: mount it for writing, and look at why it was not",
@@ -52,7 +52,7 @@ class PublishFault(Exception):
     def __init__(self, folder: Path, cause: OSError, *, live: bool) -> None:
         self.folder = folder
         self.live = live
-        self.advice = _ADVICE.get(cause.errno or 0, "look at the folder and its disk")
+        self.advice = ADVICE.get(cause.errno or 0, "look at the folder and its disk")
         state = "the new page is shown, and lost if the power fails now" if live else "the one before is still shown"
         super().__init__(f"status page in {folder}: {self.advice}; {state} ({cause})")
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hakika.health.page.catalogue import Counted, offered
 from hakika.health.page.headline import SEVERITY, headline_of, open_incidents, past_incidents
-from hakika.health.page.model import Component, Incident, Kind, Language, StatusModel
+from hakika.health.page.model import Component, Day, Incident, Kind, Language, StatusModel
 from hakika.health.page.pictures import (
     ROWS_MAX,
     days_told,
@@ -53,6 +53,7 @@ from hakika.health.page.view import (
 from hakika.health.page.words import Voice, fill, iso
 
 PAST_LISTED_MAX = 60
+MINUTES_A_DAY = 24 * 60
 _FILES = {
     "index": INDEX, "history": HISTORY, "atom": ATOM, "feed": JSON_FEED, "calendar": CALENDAR, "status": STATUS,
 }  # fmt: skip
@@ -65,8 +66,7 @@ class DayRow:
     day: str
     state: str
     good: str
-    measured: str
-    down: str
+    notes: tuple[str, ...]  # minutes down, where there were any; minutes measured, where that is not the whole day
 
 
 def pages(model: StatusModel, settings: PageSettings) -> dict[str, bytes]:
@@ -85,6 +85,7 @@ def index_page(voice: Voice, place: Place, settings: PageSettings) -> bytes:
     """The overview."""
     model = voice.model
     headline = headline_of(model)
+    answer = answer_of(headline, voice)
     rows = [(component.kind, row_of(component, voice, number)) for number, component in enumerate(model.components)]
     groups = [
         (voice.words.kinds[kind], [row for its_kind, row in rows if its_kind is kind])
@@ -93,10 +94,10 @@ def index_page(voice: Voice, place: Place, settings: PageSettings) -> bytes:
     ]
     values = {
         "overall": headline.overall.value,
-        "answer": answer_of(headline, voice),
+        "answer": answer,
         "others": others_open(headline, voice),
         "works": works_told(model.still_works, voice),
-        "windows": windows_shown(voice),
+        "windows": windows_shown(voice, answer),
         "groups": groups,
         "key": _key(voice),
         "report_url": settings.report_url,
@@ -150,8 +151,7 @@ def days_page(component: Component, voice: Voice, place: Place, settings: PageSe
                 day=voice.short_day(shown.day),
                 state=voice.words.states[shown.state].word,
                 good="" if percent is None else voice.percent(percent),
-                measured="0" if told is None else voice.number(told.measured),
-                down="" if told is None else voice.number(told.down),
+                notes=_notes(told, voice),
             )
         )
     row = row_of(component, voice, 0)
@@ -191,6 +191,16 @@ def _pages(voice: Voice, settings: PageSettings) -> Iterator[tuple[Place, bytes]
     for component in voice.model.components:
         place = Place(language, component_file(component.id))
         yield place, days_page(component, voice, place, settings)
+
+
+def _notes(told: Day | None, voice: Voice) -> tuple[str, ...]:
+    labels, named = voice.words.labels, voice.words.forms.named
+    notes = []
+    if told is not None and told.down:
+        notes.append(fill(named, name=labels.down, value=voice.number(told.down)))
+    if told is not None and told.measured < MINUTES_A_DAY:
+        notes.append(fill(named, name=labels.measured, value=voice.number(told.measured)))
+    return tuple(notes)
 
 
 def _key(voice: Voice) -> list[tuple[object, str]]:

@@ -179,10 +179,13 @@ def answer_of(headline: Headline, voice: Voice) -> Answer:
     words = voice.words.overall[headline.overall]
     tone, icon = OVERALL[headline.overall]
     incident = None if headline.incident is None else incident_told(headline.incident, voice)
-    latest = None if headline.incident is None else _latest(headline.incident, voice)
+    said = None if headline.incident is None else _latest(headline.incident)
+    sentence, latest = fill(words.sentence), None if said is None else _update(said, voice)
+    if latest and said and headline.overall is Overall.DISPUTED and _is_news(said, News.DISPUTED):
+        sentence, latest = latest.text.text, None  # says the same with the figures
     running = [window for window in voice.model.maintenance if window.phase is Phase.RUNNING]
     window = window_told(running[0], voice) if running and headline.overall is Overall.MAINTENANCE else None
-    return Answer(fill(words.word), tone, icon, fill(words.sentence), incident, latest, window)
+    return Answer(fill(words.word), tone, icon, sentence, incident, latest, window)
 
 
 def others_open(headline: Headline, voice: Voice) -> list[IncidentTold]:
@@ -203,7 +206,8 @@ def incident_told(incident: Incident, voice: Voice) -> IncidentTold:
     if incident.merged_into is not None:
         other = voice.model.incident(incident.merged_into)
         into = Into(fill(labels.merged), incident_file(other.id), voice.title(other.title))
-    found, published = voice.exact(incident.detected_ms), voice.exact(incident.published_ms)
+    found = voice.exact(incident.detected_ms, told_ms=incident.started_ms)
+    published = voice.exact(incident.published_ms, told_ms=incident.detected_ms)
     updates = _updates(incident, voice)
     left_out = len(incident.updates) - len(updates)
     return IncidentTold(
@@ -259,22 +263,22 @@ def works_told(works: tuple[StillWorks, ...], voice: Voice) -> tuple[Works, ...]
 
 def window_told(window: Maintenance, voice: Voice) -> WindowTold:
     """A maintenance window in one language."""
-    start, end = voice.time(window.starts_ms), voice.time(window.ends_ms)
     return WindowTold(
         id=window.id,
         title=voice.title(window.title),
-        when=fill(voice.words.forms.from_to, start=start, end=end),
+        when=voice.span(window.starts_ms, window.ends_ms),
         phase=voice.words.phases[window.phase],
         components=tuple(voice.component(voice.model.component(id_)) for id_ in window.components),
         link=incident_file(window.incident) if window.incident else "",
     )
 
 
-def windows_shown(voice: Voice) -> list[WindowTold]:
-    """Work that is going on or ahead, the next first."""
+def windows_shown(voice: Voice, answer: Answer) -> list[WindowTold]:
+    """Work that is going on or ahead and that the answer is not about, the next first."""
     ahead = (Phase.PLANNED, Phase.RUNNING, Phase.OVERRUN)
     found = sorted((window for window in voice.model.maintenance if window.phase in ahead), key=lambda w: w.starts_ms)
-    return [window_told(window, voice) for window in found]
+    said = "" if answer.window is None else answer.window.id
+    return [window_told(window, voice) for window in found if window.id != said]
 
 
 def _updates(incident: Incident, voice: Voice) -> tuple[UpdateTold, ...]:
@@ -295,12 +299,13 @@ def _update(update: Update, voice: Voice) -> UpdateTold:
     return UpdateTold(voice.time(update.at_ms), update.at_ms, stage, voice.told(update.text))
 
 
-def _latest(incident: Incident, voice: Voice) -> UpdateTold | None:
+def _latest(incident: Incident) -> Update | None:
     """The last update that says more than the money's own lines, to a customer."""
-    for update in reversed(incident.updates):
-        if not (isinstance(update.text, Template) and update.text.key in _SAID_ALREADY):
-            return _update(update, voice)
-    return None
+    return next((update for update in reversed(incident.updates) if not _is_news(update, *_SAID_ALREADY)), None)
+
+
+def _is_news(update: Update, *keys: News) -> bool:
+    return isinstance(update.text, Template) and update.text.key in keys
 
 
 def _look(incident: Incident) -> tuple[str, str]:

@@ -52,6 +52,11 @@ class Told:
         """All of it in one line."""
         return " ".join(self.paragraphs)
 
+    @property
+    def language_name(self) -> str:
+        """Which language it is in, where that is not the page's: a reader may know no word of it."""
+        return "" if self.language is None else catalogue(self.language).language.name
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
@@ -76,9 +81,21 @@ class Voice:
         """`14:02 EAT`, with the day when it is not today."""
         return self._timed(instant_ms, f"{self._local(instant_ms):%H:%M}")
 
-    def exact(self, instant_ms: int) -> str:
-        """`14:02:10 EAT`, with the day when it is not today."""
-        return self._timed(instant_ms, f"{self._local(instant_ms):%H:%M:%S}")
+    def exact(self, instant_ms: int, *, told_ms: int | None = None) -> str:
+        """`14:02:10 EAT`, with the day when it is not today; nor is the day of `told_ms`, told before, told again."""
+        local = self._local(instant_ms)
+        text = f"{local:%H:%M:%S}"
+        told = told_ms is not None and not self.days_told and local.date() == self._local(told_ms).date()
+        if told:
+            return f"{text}{NBSP}{zone_name(local)}"
+        return self._timed(instant_ms, text)
+
+    def span(self, from_ms: int, to_ms: int) -> str:
+        """`01:00 to 03:30 EAT on Sunday 2 August`: a day that is both ends' is told once."""
+        start, end = self._local(from_ms), self._local(to_ms)
+        same = start.date() == end.date() and zone_name(start) == zone_name(end)
+        begin = f"{start:%H:%M}" if same else self.time(from_ms)
+        return fill(self.words.forms.from_to, start=begin, end=self.time(to_ms))
 
     def dated(self, instant_ms: int) -> str:
         """`14:02:10 EAT on Monday 27 July`: the day in any case, so that a picture of the page stays dated."""
@@ -95,13 +112,12 @@ class Voice:
     def day(self, day: date) -> str:
         """`Monday 27 July`, with the year when it is not this one."""
         this_year = self._local(self.model.as_of_ms).year == day.year
-        text = format_date(day, "EEEE d MMMM" if this_year else "EEEE d MMMM y", locale=_locale(self.language))
-        return text.replace(" ", NBSP)
+        return self._dated(day, "EEEE d MMMM" if this_year else "EEEE d MMMM y")
 
     def short_day(self, day: date) -> str:
         """`27 Jul`, with the year when it is not this one."""
         this_year = self._local(self.model.as_of_ms).year == day.year
-        return format_date(day, "d MMM" if this_year else "d MMM y", locale=_locale(self.language)).replace(" ", NBSP)
+        return self._dated(day, "d MMM" if this_year else "d MMM y")
 
     def today(self) -> date:
         """The day of the page in its zone."""
@@ -204,6 +220,12 @@ class Voice:
 
     def _with_day(self, local: datetime, time: str) -> str:
         return fill(self.words.forms.time_with_day, time=time, day=self.day(local.date()))
+
+    def _dated(self, day: date, form: str) -> str:
+        text = format_date(day, form, locale=_locale(self.language))
+        if self.language is Language.FR and day.day == 1:
+            text = text.replace("1", "1er", 1)  # the first of a month is an ordinal in French, and only the first
+        return text.replace(" ", NBSP)
 
     def _local(self, instant_ms: int) -> datetime:
         return local_time(instant_ms, self.zone)

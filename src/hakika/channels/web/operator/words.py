@@ -19,10 +19,21 @@ Words = Mapping[str, str]
 @cache
 def words(language: Language) -> Words:
     """All words of a language."""
-    text = files(__package__).joinpath("catalogue", f"{language.value}.toml").read_text(encoding="utf-8")
-    found: dict[str, str] = tomllib.loads(text)["words"]
+    found: dict[str, str] = _table(language, "words")
     if language is not Language.EN:
         check(found, words(Language.EN), language.value)
+    return found
+
+
+@cache
+def phrases(language: Language) -> Words:
+    """English phrases of other modules and what they are in this language; English has none."""
+    return _table(language, "phrases")
+
+
+def _table(language: Language, name: str) -> dict[str, str]:
+    text = files(__package__).joinpath("catalogue", f"{language.value}.toml").read_text(encoding="utf-8")
+    found: dict[str, str] = tomllib.loads(text).get(name, {})
     return found
 
 
