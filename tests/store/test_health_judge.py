@@ -53,6 +53,14 @@ def test_one_corridor_is_found_named_and_closed(health_database: RoleAccess, per
     assert 360 + 285 <= seconds(incident, "Closed") - BEGINS <= 360 + 400  # five minutes held
 
 
+def test_a_product_seen_first_is_the_same_incident_as_its_corridor(health_database: RoleAccess) -> None:
+    faults = [Fault((PRODUCT,), BEGINS, BEGINS + 60), Fault((A, PRODUCT), BEGINS + 60, BEGINS + 200)]
+    (incident,) = lived(Platform(health_database, faults, per_slot=20, probes=False), BEGINS + 900)
+    assert incident.events[0].event.cause == PRODUCT  # type: ignore[union-attr]
+    assert (incident.cause, incident.components) == (A, (A, PRODUCT))
+    assert incident.stage is Stage.CLOSED
+
+
 def test_what_is_said_at_the_end_is_what_the_signals_say(health_database: RoleAccess) -> None:
     platform = Platform(health_database, [Fault((A, PRODUCT), BEGINS, BEGINS + 120)])
 

@@ -137,8 +137,14 @@ def new_id(cause: str, at_ms: int) -> UUID:
 
 
 def continues(incident: Incident, cause: Found) -> bool:
-    """The cause is the incident's, perhaps better understood: the same name, or a component in common."""
-    return incident.cause == cause.key or bool(proper(incident.components) & proper(cause.components))
+    """The cause is the incident's, perhaps better understood: the same name, or a component in common.
+
+    A product or a role alone may have been seen a moment before what it gathers, which then is the better name.
+    """
+    if incident.cause == cause.key or proper(incident.components) & proper(cause.components):
+        return True
+    alone = all(name.startswith(AGGREGATES) for name in incident.components)
+    return alone and set(incident.components) <= set(cause.components)
 
 
 def _follow(book: _Book, cause: Found, windows: Sequence[Window]) -> UUID | None:
