@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(420)]
 
 VANTAGES = {"probe-1", "probe-2", "probe-3"}
 COMPONENTS = {"corridor:bank-a", "corridor:bank-b", "channel:core-api", "channel:tracking"}
-SEEN_S = 60.0  # a period of 6 s, a deadline of 20 s, and room on a busy machine
+SEEN_S = 60.0  # a period of 4 s, a deadline of 20 s, and room on a busy machine
 DEAD_S = 15.0
 SINCE = "SELECT vantage, component, ok, detail FROM probe_result WHERE at_ms > %s"
 Row = tuple[str, str, bool, str]
@@ -30,7 +30,7 @@ Row = tuple[str, str, bool, str]
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
     folder = Path(tempfile.mkdtemp(prefix="hakika-vantages-"))
-    made = Platform(folder, probe_every_s=6.0)
+    made = Platform(folder, probe_every_s=4.0)
     made.start()
     file = folder / "ready-here.json"
     wait_until(lambda: "health" in json.loads(file.read_text())["databases"], within_s=60)
@@ -88,17 +88,14 @@ def test_no_customer_is_counted(platform: Platform) -> None:
     assert platform.command("verify").returncode == 0
 
 
-def test_a_banks_broken_link_is_seen_in_its_corridor_alone(platform: Platform) -> None:
+def test_a_banks_broken_link_is_seen_in_its_corridor_alone_and_a_silent_core_in_all(platform: Platform) -> None:
     assert platform.command("break", "bank-a-gateway").returncode == 0
     broken_ms = now_ms()
     until_all_say(platform, broken_ms, "corridor:bank-a", "not_accepted", "back_not_accepted")
     until_all_say(platform, broken_ms, "corridor:bank-b", "")
     until_all_say(platform, broken_ms, "channel:tracking", "")
+
     assert platform.command("mend", "bank-a-gateway").returncode == 0
-    until_all_say(platform, now_ms(), "corridor:bank-a", "")
-
-
-def test_a_silent_core_is_seen_in_every_corridor_and_not_in_the_pages(platform: Platform) -> None:
     assert platform.command("break", "gateway-core").returncode == 0
     broken_ms = now_ms()
     words = ("held", "in_doubt", "sending", "back_held", "back_in_doubt", "back_sending")
@@ -106,6 +103,7 @@ def test_a_silent_core_is_seen_in_every_corridor_and_not_in_the_pages(platform: 
         until_all_say(platform, broken_ms, corridor, *words)
     until_all_say(platform, broken_ms, "channel:tracking", "")
     until_all_say(platform, broken_ms, "channel:core-api", "")
+
     assert platform.command("mend", "gateway-core").returncode == 0
     for corridor in ("corridor:bank-a", "corridor:bank-b"):
         until_all_say(platform, now_ms(), corridor, "")
