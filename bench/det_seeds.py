@@ -7,7 +7,7 @@ Platforms 9001 to 9010 and trials from 50000 on were evaluated once, found wanti
 after that was changed on the tuning seeds alone and is evaluated on these.
 """
 
-TUNING_PLATFORMS = (101, 102)
+TUNING_PLATFORMS = (101, 102, 103, 104)
 TUNING_TRIALS = range(1_000, 2_000)  # the n-th trial of a kind and stratum takes the n-th
 EVALUATION_PLATFORMS = (19_001, 19_002, 19_003, 19_004, 19_005, 19_006, 19_007, 19_008, 19_009, 19_010)
 EVALUATION_TRIALS = range(70_000, 71_000)

@@ -120,6 +120,18 @@ def test_a_relapse_within_half_an_hour_is_the_same_incident(
     assert sum(isinstance(one, Closed) for one in events) == closed
 
 
+def test_a_relapse_that_is_seen_late_began_in_time(health_database: RoleAccess) -> None:
+    """Half an hour is 40 s at this scale, and the second fault is so weak that it takes longer to be seen."""
+    again = BEGINS + 100 + 95
+    faults = [
+        Fault((A, PRODUCT), BEGINS, BEGINS + 100),
+        Fault((A, PRODUCT), again, again + 300, share=0.17, probes_fail=False),
+    ]
+    (incident,) = lived(Platform(health_database, faults, scale=45.0), again + 300)
+    closed_s, relapsed_s = seconds(incident, "Closed"), seconds(incident, "Relapsed")
+    assert closed_s < again <= closed_s + 40 < relapsed_s
+
+
 def test_a_gateway_that_says_nothing(health_database: RoleAccess) -> None:
     fault = Fault((A, B), BEGINS, BEGINS + 240, silent=("gateway",))
     (incident,) = lived(Platform(health_database, [fault]), BEGINS + 900)

@@ -34,6 +34,7 @@ from hakika.health.incident_events import (
 IDENTIFY_MS = 10_000  # machine timer: a cause that is named the same for so long is named in public
 MEASURE_EVERY_MS = 15_000  # machine timer: conditions are recorded this often at most
 OVERRUN_WATCH_MS = 60_000  # machine timer: what is broken within it after the planned end has overrun
+SEEN_LATER_MS = 600_000  # machine timer: a relapse may be seen so long after it began
 HELD_CHANGE = 0.2  # a count of held transfers is said again when it differs by this much
 HELD = "held"  # the catalogue's sentence
 CORE, CORE_ROLE = "core:", "role:core"  # the cause that all corridors share, and the role that it is about
@@ -50,7 +51,7 @@ class Policy:
     @property
     def known_ms(self) -> int:
         """What has been over for less than this is looked at: it may come back, or its window is still watched."""
-        return max(self.relapse_ms, 2 * OVERRUN_WATCH_MS)
+        return max(self.relapse_ms, 2 * OVERRUN_WATCH_MS) + SEEN_LATER_MS
 
     @classmethod
     def scaled(cls, scale: float) -> "Policy":
@@ -165,7 +166,7 @@ def _follow(book: _Book, cause: Found, windows: Sequence[Window]) -> UUID | None
     if not components:
         return None
     worst = book.seen.worst_of(components)
-    recent = [one for one in matches if _may_relapse(one, book)]
+    recent = [one for one in matches if _may_relapse(one, book, cause.start_ms)]
     if recent:
         again = max(recent, key=lambda one: (one.closed_ms or 0, one.id))
         twin = next((one for one in book.incidents.values() if one.open and one.cause == again.cause), None)
@@ -185,15 +186,16 @@ def _is_effect(cause: Found, book: _Book) -> bool:
     return alone and any(
         set(cause.components) <= set(one.components)
         and one.cause != cause.key
-        and (one.open or _may_relapse(one, book))
+        and (one.open or _may_relapse(one, book, cause.start_ms))
         for one in book.incidents.values()
     )
 
 
-def _may_relapse(incident: Incident, book: _Book) -> bool:
+def _may_relapse(incident: Incident, book: _Book, start_ms: int) -> bool:
+    """What began soon enough after its end is the same incident, however long it takes to be seen."""
     if incident.stage is not Stage.CLOSED or incident.closed_ms is None:
         return False
-    return book.seen.at_ms - incident.closed_ms <= book.policy.relapse_ms
+    return min(start_ms, book.seen.at_ms) - incident.closed_ms <= book.policy.relapse_ms
 
 
 def _go_on(book: _Book, kept: Incident, cause: Found, merged: Sequence[Incident]) -> None:
