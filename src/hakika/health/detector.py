@@ -17,7 +17,7 @@ from hakika.health.fitting import TRUST_S, fit_failures, untaught
 from hakika.health.fitting_volume import fit_volume
 from hakika.health.judgement import SHARE_PER_S, Alarm, Level, floors_at
 from hakika.health.observations import STUCK, Interval, Silence
-from hakika.health.volume import HOLIDAY_LEFT, VolumeModel, VolumeWatch
+from hakika.health.volume import VolumeModel, VolumeWatch
 
 ALL = "failures"  # the kind of all technical failures together; one reason is `failures:<reason>`
 SILENCE = "silence"
@@ -57,7 +57,7 @@ class SeriesModel:
             width_s,
             untaught(RATES_AT, RHO_DEFAULT, width_s, floors, blips=everyday),
             {STUCK: untaught(STUCK_USUAL, RHO_DEFAULT, width_s, floors, blips=everyday)},
-            VolumeModel(width_s, drop=floors, left=HOLIDAY_LEFT if everyday else 1.0),
+            VolumeModel(width_s, drop=floors, everyday=everyday),
             FailureModel(usual=SILENT_USUAL, thresholds=floors),
             everyday,
         )
@@ -102,8 +102,8 @@ class SeriesModel:
         volume = fit_volume(
             [(interval.at_s, interval.arrived) for interval in quiet],
             width_s,
-            share_per_s=share_per_s,
-            left=HOLIDAY_LEFT if everyday else 1.0,
+            share_per_s=each_per_s if everyday else share_per_s,
+            everyday=everyday,
         )
         return cls(
             name,

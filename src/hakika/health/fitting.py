@@ -30,6 +30,7 @@ REPLICAS = 3
 BLIP_SHARE, BLIP_S = 0.15, 60.0  # so much, for so long, is harmless and happens every day: never published
 BLIP_SD = 3.2  # of thousands of blips one is further off than that
 UNKNOWN_TOGETHER = 10.0
+WANDERING = (1.6, 1.3, 1.15, 1.0)  # floors for each rate: what is usual wanders, and weak sums take that for an outage
 STEPS_MAX = 250_000  # intervals: four weeks at 10 s
 OUTAGES = ((0.2, 300.0), (0.5, 60.0))  # shares of failures, and the seconds within which they are to be seen
 
@@ -203,7 +204,7 @@ def blip_reach(usual: float, rho: float, width_s: float, together: float = UNKNO
         for place, rate in enumerate(FailureModel(usual).rates()):
             reach = failed * math.log(rate / usual) + (seen - failed) * math.log((1 - rate) / (1 - usual))
             highest[place] = max(highest[place], reach / (1.0 + (attempts - 1.0) * rho))
-    return tuple(highest)
+    return tuple(max(reach, WANDERING[place] * FLOORS.publish) for place, reach in enumerate(highest))
 
 
 def _height(peaks: Sequence[float], watched_s: float, share_per_s: float, floors: Thresholds) -> float:

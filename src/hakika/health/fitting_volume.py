@@ -53,7 +53,7 @@ def fit_volume(
     rise: bool = False,
     adopt_after_s: float = math.inf,
     share_per_s: float = SHARE_PER_S,
-    left: float = 1.0,
+    everyday: bool = False,
 ) -> VolumeModel:
     """The model of a series from its quiet rows (start in unix seconds, amount), sorted by time.
 
@@ -65,7 +65,7 @@ def fit_volume(
         rise=floors_at(width_s, share_per_s) if rise else None,
         adopt_after_s=adopt_after_s,
         half_life_s=max(UNKNOWN_HALF_LIFE_S, UNKNOWN_HALF_LIFE_ROWS * width_s),
-        left=left,
+        everyday=everyday,
     )
     if len(rows) < ROWS_MIN:
         return floors

@@ -18,8 +18,9 @@ from hakika.health.profile import Profile, flat
 
 DROPS = (0.4, 0.05)  # looked for: what is left of the expected amount
 RISES = (2.0, 5.0, 20.0)
-HOLIDAY_LEFT = 0.7  # of the usual amount, on a day that is quieter than most and no outage
+HOLIDAY_LEFT = 0.6  # of the usual amount, on a day that is quieter than most and no outage
 MILD_DROP = 0.4  # the drop that such a day might be mistaken for
+LEAST_A_MINUTE = 1.0  # of an everyday series: where less is expected, only synthetic tests can tell silence from chance
 DROP, RISE = "drop", "rise"
 BACK_BELOW, BACK_ABOVE = 1.4, 0.7  # of the expected amount: where a rise, or a fall, counts as over
 CALM_S = 300.0
@@ -64,7 +65,12 @@ class VolumeModel:
     drop: Thresholds | None = FLOORS
     rise: Thresholds | None = None
     known: bool = False
-    left: float = 1.0
+    everyday: bool = False
+
+    @property
+    def left(self) -> float:
+        """The share of the usual amount that is no drop."""
+        return HOLIDAY_LEFT if self.everyday else 1.0
 
     def forgotten(self) -> "VolumeModel":
         """The model of a series of which nothing is known any more but its width and thresholds."""
@@ -100,7 +106,7 @@ class VolumeModel:
             "drop": _steps(self.drop),
             "rise": _steps(self.rise),
             "known": self.known,
-            "left": self.left,
+            "everyday": self.everyday,
         }
 
     @classmethod
@@ -123,7 +129,7 @@ class VolumeModel:
             drop=None if state["drop"] is None else Thresholds(*state["drop"]),
             rise=None if state["rise"] is None else Thresholds(*state["rise"]),
             known=state["known"],
-            left=state.get("left", 1.0),
+            everyday=state.get("everyday", False),
         )
 
 
@@ -240,8 +246,11 @@ class VolumeWatch:
         width_s = model.width_s
         factor = self.profile.at(at_s + width_s * widths * 0.5) * widths
         expected = self.factor_level * factor
-        if expected < AMOUNT_MIN * model.shot:
-            expected = AMOUNT_MIN * model.shot
+        least = AMOUNT_MIN * model.shot
+        if expected < least:
+            expected = least
+        if model.everyday:
+            least = max(least, LEAST_A_MINUTE * width_s * widths / 60.0)
         unit = (model.shot + model.spread * expected) * self.noise  # variance for each unit of amount
         worth = self.discount / unit
         likeness = model.likeness
@@ -250,8 +259,9 @@ class VolumeWatch:
         changes: list[Change] = []
         suspicious = False
         for side in self.sides:
-            if side.kind == DROP and self.factor_level * factor < expected and not side.level:
-                continue  # next to nothing is expected: nothing can be missed
+            if side.kind == DROP and self.factor_level * factor < least and not side.level:
+                side.end()  # next to nothing is expected: nothing can be missed
+                continue
             publish = side.thresholds.publish
             cap = LONE_ROW_SHARE * publish if width_s < LONE_ROW_BELOW_S else publish * SCORE_MAX
             side.add(at_s, amount, expected, worth, cap)
