@@ -185,8 +185,10 @@ class View:
     def tone(self, incident: Incident) -> tuple[str, str]:
         """Colour and shape of a stage."""
         match incident.stage:
-            case Stage.CLOSED | Stage.MERGED:
+            case Stage.CLOSED:
                 return TONES[page.State.AVAILABLE], ICONS[page.State.AVAILABLE]
+            case Stage.MERGED:  # it goes on elsewhere: nothing says that it works
+                return TONES[page.State.UNKNOWN], ICONS[page.State.UNKNOWN]
             case Stage.DISPUTED:
                 return OVERALL[Overall.DISPUTED]
             case Stage.RECOVERING:
