@@ -37,7 +37,17 @@ TEST_SETTINGS = {
     "autovacuum": "off",
     "client_connection_check_interval": "500ms",
 }
+LONG_FILES = (
+    "test_vantages", "test_plants", "test_health_alone", "test_replay", "test_power_off", "test_health_signals",
+    "test_restore", "test_stack", "test_scenarios",
+)  # fmt: skip
 GUARDIAN = 'while kill -0 "$0" 2>/dev/null; do sleep 1; done; kill -INT "$1"; sleep 2; rm -rf "$2"'
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take a minute or more begin first, so that no worker begins one when the others have finished."""
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -10,7 +10,7 @@ none=5 # pytest's status for "no tests ran"
 "$python" -m pytest -n 4 --dist worksteal -m "not process" "$@"
 quiet=$?
 [ $quiet -eq 0 ] || [ $quiet -eq $none ] || exit $quiet
-"$python" -m pytest -n 4 --dist loadfile -m process "$@"
+"$python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m process "$@"
 loud=$?
 [ $loud -eq $none ] && exit $quiet
 exit $loud
