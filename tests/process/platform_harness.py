@@ -66,6 +66,12 @@ class Platform:
             time.sleep(0.02)
         self.ready = json.loads(ready_file.read_text())
 
+    def wait_for_health(self) -> None:
+        """`ready` with health in it: the platform is ready before."""
+        file = self.folder / "ready-here.json"
+        wait_until(lambda: "health" in json.loads(file.read_text())["databases"], within_s=60)
+        self.ready = json.loads(file.read_text())
+
     def stop(self) -> None:
         if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)

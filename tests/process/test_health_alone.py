@@ -33,9 +33,7 @@ def platform() -> Iterator[Platform]:
     folder = Path(tempfile.mkdtemp(prefix="hakika-alone-"))
     made = Platform(folder, scale=SCALE, probe_every_s=4.0)
     made.start()
-    file = folder / "ready-here.json"
-    wait_until(lambda: "health" in json.loads(file.read_text())["databases"], within_s=60)
-    made.ready = json.loads(file.read_text())
+    made.wait_for_health()
     yield made
     made.stop()
     shutil.rmtree(folder, ignore_errors=True)

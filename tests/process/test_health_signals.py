@@ -1,7 +1,6 @@
 """Health beside a running platform: what is sent arrives in its database, and money does not notice it."""
 
 import asyncio
-import json
 import os
 import signal
 import threading
@@ -42,9 +41,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 def until_health_answers(platform: Platform) -> None:
     """The ready file is written again when health is there."""
-    file = platform.folder / "ready-here.json"
-    wait_until(lambda: "health" in json.loads(file.read_text())["databases"], within_s=60)
-    platform.ready = json.loads(file.read_text())
+    platform.wait_for_health()
     assert httpx2.get(f"{platform.ready['health_url']}/readyz", trust_env=False).status_code == 200
 
 

@@ -1,7 +1,6 @@
 """Three vantages against a whole platform: what they see by name when a link is broken, and while health is dead."""
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -32,9 +31,7 @@ def platform() -> Iterator[Platform]:
     folder = Path(tempfile.mkdtemp(prefix="hakika-vantages-"))
     made = Platform(folder, probe_every_s=4.0)
     made.start()
-    file = folder / "ready-here.json"
-    wait_until(lambda: "health" in json.loads(file.read_text())["databases"], within_s=60)
-    made.ready = json.loads(file.read_text())
+    made.wait_for_health()
     yield made
     made.stop()
     shutil.rmtree(folder, ignore_errors=True)

@@ -155,3 +155,37 @@ def test_any_amounts_make_a_usable_model(amounts: list[float]) -> None:
         assert start_s <= at_s
         assert math.isfinite(score)
         assert level in Level
+
+
+def steady(mean: float, intervals: int, seed: int) -> list[Row]:
+    """Counts of 10 s around one mean."""
+    chance = seeded(seed)
+    return [(10.0 * number, float(poisson(chance, mean))) for number in range(intervals)]
+
+
+def after(rows: list[Row], share: float, hours: float, seed: int) -> list[Row]:
+    """What follows on `rows` when only this share of 10 an interval arrives."""
+    return [(at_s + 10.0 * len(rows), amount) for at_s, amount in steady(10.0 * share, int(hours * 360), seed)]
+
+
+def test_a_holiday_is_no_outage_of_a_platform_and_silence_is() -> None:
+    rows = steady(10.0, 3 * 8640, 1)
+    everyday, of_file = (fit_volume(rows, 10.0, everyday=one) for one in (True, False))
+    quiet_day, silence = after(rows, 0.6, 6, 2), after(rows, 0.0, 1, 3)
+    assert published(changes(VolumeWatch(everyday), quiet_day)) == []
+    assert published(changes(VolumeWatch(of_file), quiet_day))
+    seen = published(changes(VolumeWatch(everyday), silence))
+    assert seen
+    assert seen[0][0] - silence[0][0] <= 60
+    assert published(changes(VolumeWatch(everyday), after(rows, 0.3, 1, 4)))
+
+
+def test_where_less_than_one_a_minute_is_expected_silence_says_nothing() -> None:
+    rows = steady(0.15, 14 * 8640, 5)  # nine in ten minutes
+    nothing = after(rows, 0.0, 4, 6)
+    everyday, of_file = (fit_volume(rows, 10.0, everyday=one) for one in (True, False))
+    assert published(changes(VolumeWatch(of_file), nothing))
+    assert published(changes(VolumeWatch(everyday), nothing)) == []
+    kept = VolumeWatch.from_state(everyday, VolumeWatch(everyday).to_state())
+    assert published(changes(kept, nothing)) == []
+    assert VolumeModel.from_state(everyday.to_state()) == everyday

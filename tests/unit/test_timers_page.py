@@ -30,6 +30,7 @@ HEALTH: dict[str, tuple[float, ...]] = {
     "judge: waits": (assessing.WAIT_MS / 1000,),
     "incident: a cause named": (deciding.IDENTIFY_MS / 1000,),
     "incident: conditions": (deciding.MEASURE_EVERY_MS / 1000,),
+    "incident: a relapse is seen": (deciding.SEEN_LATER_MS / 1000,),
     "incident: what is still broken": (deciding.OVERRUN_WATCH_MS / 1000,),
     "works again": (recent.MINUTE_S,),
     "an interval counts as fresh": (recent.FRESH_S,),

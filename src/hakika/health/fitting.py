@@ -30,7 +30,8 @@ REPLICAS = 3
 BLIP_SHARE, BLIP_S = 0.15, 60.0  # so much, for so long, is harmless and happens every day: never published
 BLIP_SD = 3.2  # of thousands of blips one is further off than that
 UNKNOWN_TOGETHER = 10.0
-WANDERING = (1.6, 1.3, 1.15, 1.0)  # floors for each rate: what is usual wanders, and weak sums take that for an outage
+WANDERING = (1.6, 1.3, 1.15, 1.0)  # of the floor, for each rate: what is usual wanders, and weak sums gather that
+NOTHING = (0.0,) * len(RATES)
 STEPS_MAX = 250_000  # intervals: four weeks at 10 s
 OUTAGES = ((0.2, 300.0), (0.5, 60.0))  # shares of failures, and the seconds within which they are to be seen
 
@@ -134,9 +135,9 @@ def fit_failures(
         for kind in kinds.values():
             for together, own in zip(pooled, _peaks(kind.rows, kind.usual, rho), strict=True):
                 together += own
-        tolerated = [kind.blip(width_s, rho) for kind in kinds.values()] if blips else [(0.0,) * len(RATES)]
+        least = [kind.least(width_s, rho, floors) for kind in kinds.values()] if blips else [NOTHING]
         heights = tuple(
-            max(_height(peaks, watched_s, share_per_s, floors), *(blip[place] for blip in tolerated))
+            max(_height(peaks, watched_s, share_per_s, floors), *(reached[place] for reached in least))
             for place, peaks in enumerate(pooled)
         )
         found = sum(_slowness(heights, kind, rho) for kind in kinds.values()), rho, heights
@@ -168,9 +169,9 @@ class _Kind:
         together = sum(seen * seen for seen, _ in rows) / max(1, attempts)
         return cls(rows, float(attempts), failed, min(USUAL_MAX, max(USUAL_MIN, usual)), max(1.0, together))
 
-    def blip(self, width_s: float, rho: float) -> tuple[float, ...]:
-        """How high a tolerated blip drives each sum at this kind's volume."""
-        return blip_reach(self.usual, rho, width_s, self.together)
+    def least(self, width_s: float, rho: float, floors: Thresholds) -> tuple[float, ...]:
+        """The least height of each sum at this kind's volume."""
+        return tolerated(self.usual, rho, width_s, floors, self.together)
 
 
 def untaught(
@@ -184,7 +185,7 @@ def untaught(
     blips: bool = True,
 ) -> FailureModel:
     """The model where quiet data says nothing of failures: the floors, and above them what a tolerated blip reaches."""
-    reached = blip_reach(usual, rho, width_s, together) if blips else (0.0,) * len(RATES)
+    reached = tolerated(usual, rho, width_s, floors, together) if blips else NOTHING
     heights = [max(floors.publish, height) for height in reached]
     return FailureModel(usual, rho, floors, attempts, tuple(height / floors.publish for height in heights))
 
@@ -204,7 +205,13 @@ def blip_reach(usual: float, rho: float, width_s: float, together: float = UNKNO
         for place, rate in enumerate(FailureModel(usual).rates()):
             reach = failed * math.log(rate / usual) + (seen - failed) * math.log((1 - rate) / (1 - usual))
             highest[place] = max(highest[place], reach / (1.0 + (attempts - 1.0) * rho))
-    return tuple(max(reach, WANDERING[place] * FLOORS.publish) for place, reach in enumerate(highest))
+    return tuple(highest)
+
+
+def tolerated(usual: float, rho: float, width_s: float, floors: Thresholds, together: float) -> tuple[float, ...]:
+    """The least height of each rate's sum: above a tolerated blip, and above what is usual when it wanders."""
+    reached = blip_reach(usual, rho, width_s, together)
+    return tuple(max(reach, factor * floors.publish) for reach, factor in zip(reached, WANDERING, strict=True))
 
 
 def _height(peaks: Sequence[float], watched_s: float, share_per_s: float, floors: Thresholds) -> float:

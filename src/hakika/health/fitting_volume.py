@@ -16,7 +16,6 @@ from hakika.health.volume import (
     CARRIED_MAX,
     DISCOUNT_MIN,
     DROP,
-    DROPS,
     RISE,
     RISES,
     UNKNOWN_HALF_LIFE_ROWS,
@@ -218,7 +217,7 @@ def _calibrated(model: VolumeModel, rows: Sequence[Row], share_per_s: float) -> 
     indexes = [index for begin, end in order for index in range(begin, end)]
     sides = []
     if model.drop:
-        sides.append(Side(DROP, DROPS, model.drop, model.left))
+        sides.append(Side(DROP, model.drops, model.drop))
     if model.rise:
         sides.append(Side(RISE, RISES, model.rise))
     found = {}

@@ -16,10 +16,11 @@ from typing import Any
 from hakika.health.judgement import FLOORS, Level, Thresholds
 from hakika.health.profile import Profile, flat
 
-DROPS = (0.4, 0.05)  # looked for: what is left of the expected amount
-RISES = (2.0, 5.0, 20.0)
 HOLIDAY_LEFT = 0.6  # of the usual amount, on a day that is quieter than most and no outage
-MILD_DROP = 0.4  # the drop that such a day might be mistaken for
+# Looked for: this share of the expected amount, rather than that one.
+DROPS = ((0.4, 1.0), (0.05, 1.0))
+EVERYDAY_DROPS = ((0.4, HOLIDAY_LEFT), (0.05, 1.0))
+RISES = ((2.0, 1.0), (5.0, 1.0), (20.0, 1.0))
 LEAST_A_MINUTE = 1.0  # of an everyday series: where less is expected, only synthetic tests can tell silence from chance
 DROP, RISE = "drop", "rise"
 BACK_BELOW, BACK_ABOVE = 1.4, 0.7  # of the expected amount: where a rise, or a fall, counts as over
@@ -68,9 +69,9 @@ class VolumeModel:
     everyday: bool = False
 
     @property
-    def left(self) -> float:
-        """The share of the usual amount that is no drop."""
-        return HOLIDAY_LEFT if self.everyday else 1.0
+    def drops(self) -> tuple[tuple[float, float], ...]:
+        """The drops looked for, and what each is held against."""
+        return EVERYDAY_DROPS if self.everyday else DROPS
 
     def forgotten(self) -> "VolumeModel":
         """The model of a series of which nothing is known any more but its width and thresholds."""
@@ -142,9 +143,8 @@ class Side:
     """One direction of change: its sums, where each began, and the episode that is open."""
 
     kind: str
-    ratios: tuple[float, ...]
+    ratios: tuple[tuple[float, float], ...]  # of the expected amount: looked for, and held against
     thresholds: Thresholds
-    left: float = 1.0  # a mild drop is held against this share of what is expected
     sums: list[float] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     level: Level = Level.QUIET
@@ -155,8 +155,7 @@ class Side:
     logs: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        pairs = [(ratio, self.left if ratio == MILD_DROP else 1.0) for ratio in self.ratios]
-        self.logs = tuple((math.log(ratio / against), ratio - against) for ratio, against in pairs)
+        self.logs = tuple((math.log(ratio / against), ratio - against) for ratio, against in self.ratios)
         self.sums = self.sums or [0.0] * (2 * len(self.ratios))
         self.starts = self.starts or [0.0] * (2 * len(self.ratios))
 
@@ -229,7 +228,7 @@ class VolumeWatch:
         self.fresh = 1.0  # how much of that still holds
         self.sides: list[Side] = []
         if model.drop is not None:
-            self.sides.append(Side(DROP, DROPS, model.drop, model.left))
+            self.sides.append(Side(DROP, model.drops, model.drop))
         if model.rise is not None:
             self.sides.append(Side(RISE, RISES, model.rise))
         self.discount = model.discount
