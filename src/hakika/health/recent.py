@@ -130,7 +130,12 @@ class Recent:
         return failed / ended if ended >= ATTEMPTS_MIN else None
 
     def works(self, now_s: float) -> bool:
-        """The last minute shows it working: enough outcomes and few failures, or, of tests, two of three."""
+        """The last minute shows it working: enough outcomes and few failures, or, of tests, two of three.
+
+        Never on evidence that would say the next moment that it fails again.
+        """
+        if self.fails_again(now_s):
+            return False
         figures = self.figures(now_s)
         probes = self._probes_work(figures)
         if self.fresh(now_s) and figures.ended >= ATTEMPTS_MIN:
