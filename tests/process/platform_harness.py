@@ -62,15 +62,26 @@ class Platform:
         ends = time.monotonic() + START_S
         while not ready_file.exists():
             if self._process.poll() is not None or time.monotonic() > ends:
-                raise RuntimeError(f"hakika up did not start:\n{(self.folder / 'up.log').read_text()[-4000:]}")
+                words = (self.folder / "up.log").read_text()[-4000:]
+                self.power_off()
+                raise RuntimeError(f"hakika up did not start:\n{words}\n{self.last_words('supervisor')}")
             time.sleep(0.02)
         self.ready = json.loads(ready_file.read_text())
 
     def wait_for_health(self) -> None:
         """`ready` with health in it: the platform is ready before."""
         file = self.folder / "ready-here.json"
-        wait_until(lambda: "health" in json.loads(file.read_text())["databases"], within_s=60)
+        try:
+            wait_until(lambda: "health" in json.loads(file.read_text())["databases"], within_s=START_S)
+        except AssertionError as late:
+            self.power_off()  # the fixture that failed here stops nothing
+            raise AssertionError(f"health does not start:\n{self.last_words('supervisor', 'health')}") from late
         self.ready = json.loads(file.read_text())
+
+    def last_words(self, *processes: str) -> str:
+        """The ends of these processes' logs."""
+        files = [self.folder / "up" / "log" / f"{name}.log" for name in processes]
+        return "\n".join(f"{file.name}:\n{file.read_text()[-3000:]}" for file in files if file.exists())
 
     def stop(self) -> None:
         if self._process and self._process.poll() is None:

@@ -20,7 +20,7 @@ from hakika.health.statements import Condition, CorridorFacts
 from hakika.store.embedded import RoleAccess
 from hakika.store.health import statements as rows
 from hakika.store.lane import Lanes
-from hakika.store.pg_folder import choose_port
+from hakika.store.ports import HeldPorts
 from hakika.wire import jws
 
 KEY, PUBLIC = jws.new_key_pair()
@@ -75,11 +75,13 @@ async def bank() -> AsyncIterator[Bank]:
             found.seen.append(statements.last.seq)
         return answer
 
-    port = choose_port()
+    held = HeldPorts()
+    port = held.take()
     listening = await listen(Door([Route("POST", "/statements", receive)]), "127.0.0.1", port)
     found = Bank(statements, listening, port)
     yield found
     await listening.stop()
+    held.release()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hakika.simulator.folder import MARKER, FolderRefused, StateFolder, Value
+from hakika.store.ports import HeldPorts
 from hakika.wire.jws import load_private_key, load_public_key
 
 
@@ -124,8 +125,12 @@ def test_ports_are_kept_and_differ(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
     folder.prepare()
     names = ["core", "gateway", "gateway-core", "bank-a"]
-    ports = folder.ports(names)
+    first, second, third = HeldPorts(), HeldPorts(), HeldPorts()
+    ports = folder.ports(names, first)
     assert len(set(ports.values())) == len(names)
-    assert folder.ports(names) == ports
-    assert folder.ports([*names, "bank-b"])["core"] == ports["core"]
+    first.release()
+    assert folder.ports(names, second) == ports
+    second.release()
+    assert folder.ports([*names, "bank-b"], third)["core"] == ports["core"]
+    third.release()
     folder.release()

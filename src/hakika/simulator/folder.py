@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hakika import clock
 from hakika.store.durable import make_private_folder, write_private_file
-from hakika.store.pg_folder import choose_port, port_is_free
+from hakika.store.ports import HeldPorts
 from hakika.wire import jws
 
 MARKER = "hakika-state.json"
@@ -175,16 +175,11 @@ class StateFolder:
         """Write a small JSON file, durable when this returns."""
         write_private_file(self.path / name, json.dumps(content, indent=1) + "\n")
 
-    def ports(self, names: Sequence[str]) -> dict[str, int]:
-        """One port a name: last time's where it is free, else a new one; remembered."""
+    def ports(self, names: Sequence[str], held: HeldPorts) -> dict[str, int]:
+        """One port a name, held: last time's where it is free, else a new one; remembered. Raises ports.NoPort."""
         before = self.remembered("ports.json")
-        ports: dict[str, int] = {}
-        for name in names:
-            known = before.get(name)
-            port = known if isinstance(known, int) and port_is_free(known) else choose_port()
-            while port in ports.values():
-                port = choose_port()
-            ports[name] = port
+        known = {name: port for name, port in before.items() if isinstance(port, int)}
+        ports = {name: held.take(known.get(name)) for name in names}
         if ports != before:
             self.remember("ports.json", ports)
         return ports

@@ -29,10 +29,9 @@ from hakika.store import core as core_store
 from hakika.store import gateway as gateway_store
 from hakika.store import health as health_store
 from hakika.store import pg_host
-from hakika.store.embedded import EmbeddedFault, EmbeddedPostgres, RoleAccess, prepare_role
-from hakika.store.lane import StoreFault
-from hakika.store.migrations import MigrationRefused, migrate
-from hakika.store.pg_folder import port_is_free
+from hakika.store.embedded import EmbeddedPostgres, RoleAccess, prepare_role
+from hakika.store.migrations import migrate
+from hakika.store.ports import HeldPorts, NoPort, is_free
 from hakika.store.server_roles import Role
 
 log = logging.getLogger(__name__)
@@ -95,6 +94,7 @@ class Stack:
         self.children: dict[str, Child] = {}
         self.databases: dict[str, Servers] = {}
         self.ports: dict[str, int] = {}
+        self._held = HeldPorts()
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._servers: dict[str, EmbeddedPostgres] = {}
         self._dead: set[str] = set()
@@ -122,7 +122,7 @@ class Stack:
             log.warning("left over from a supervisor that was killed, ended: %s", ", ".join(left))
             await self._until_ports_are_free()
         names = [*PACKAGES, *self.plan.bank_ids, *(spec.name for spec in self.links.specs)]
-        self.ports = self.folder.ports(names)
+        self.ports = self._take_ports(names)
         self._write_keys()
         await self.links.open(self.ports, self.ports)
         async with asyncio.TaskGroup() as group:
@@ -141,8 +141,8 @@ class Stack:
             try:
                 await self._start_role(HEALTH)
                 await self._start_vantages()
-            except (StackFault, EmbeddedFault, StoreFault, MigrationRefused, OSError) as fault:
-                log.error("health does not start, again in %g s: %s", HEALTH_PAUSE_S, fault)
+            except Exception as fault:  # whatever it is: money does not wait, and the next start may do
+                log.error("health does not start, again in %g s: %r", HEALTH_PAUSE_S, fault, exc_info=True)
                 await self._clear_health()
                 await asyncio.sleep(HEALTH_PAUSE_S)
                 continue
@@ -176,8 +176,14 @@ class Stack:
         """A killed process of several threads lets go of its port a moment after it is seen dead."""
         ends_s = clock.monotonic_s() + PORTS_S
         known = [port for port in self.folder.remembered("ports.json").values() if isinstance(port, int)]
-        while clock.monotonic_s() < ends_s and not all(map(port_is_free, known)):  # noqa: ASYNC110
+        while clock.monotonic_s() < ends_s and not all(map(is_free, known)):  # noqa: ASYNC110
             await asyncio.sleep(READY_STEP_S)
+
+    def _take_ports(self, names: list[str]) -> dict[str, int]:
+        try:
+            return self.folder.ports(names, self._held)
+        except NoPort as fault:
+            raise StackFault(str(fault)) from fault
 
     def _step(self, words: str) -> None:
         log.info("%.2f s after the start: %s", clock.monotonic_s() - self._began_s, words)
@@ -198,6 +204,7 @@ class Stack:
         for fault in stopped:
             if isinstance(fault, Exception):
                 log.error("a database server does not stop: %s", fault)
+        self._held.release()
 
     async def _start_role(self, role: Role) -> None:
         await self._start_database(role)

@@ -25,8 +25,9 @@ import psycopg
 from hakika import clock
 from hakika.store import pg_host
 from hakika.store.lane import Lane, StoreFault
-from hakika.store.pg_folder import PORT_TAKEN, SUPERUSER, ServerFolder, choose_port, port_is_free
+from hakika.store.pg_folder import PORT_TAKEN, SUPERUSER, ServerFolder
 from hakika.store.pg_host import EmbeddedFault
+from hakika.store.ports import HeldPorts, NoPort
 from hakika.store.server_check import ServerUnfit, check_server
 from hakika.store.server_roles import RoleAccess, prepare_role
 
@@ -97,6 +98,7 @@ class EmbeddedPostgres:
         self._asked_port = port
         self._port: int | None = None
         self._pid: int | None = None
+        self._held = HeldPorts()
         self._settings = {**SETTINGS, **(settings or {})}
         self._wanted = False
         self._changing = asyncio.Lock()
@@ -187,6 +189,7 @@ class EmbeddedPostgres:
                 log.error("%s: runs on %g s after signal %d", self.folder, patience_s, signal_number)
             await self._bury()
             self._pid = None
+            self._held.release()
 
     async def erase(self) -> None:
         """Stop the server and delete its data, passwords and log for good. Raises EmbeddedFault."""
@@ -220,8 +223,11 @@ class EmbeddedPostgres:
         known = self._asked_port or self._port
         if known is not None:
             return known
-        remembered = self._folder.remembered_port()
-        return remembered if remembered and port_is_free(remembered) else choose_port()
+        self._held.release()
+        try:
+            return self._held.take(self._folder.remembered_port())
+        except NoPort as fault:
+            raise EmbeddedFault(f"{self.folder}: {fault}") from fault
 
     async def _attach(self, pid: int) -> bool:
         """Use the server that runs on the folder as `pid`; False when it ends before it is ready."""

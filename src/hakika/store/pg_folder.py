@@ -10,7 +10,6 @@ of its own, the folder is a link to one that this account owns, and the rest sta
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -28,8 +27,6 @@ PASSWORD_BYTES = 24
 INITDB_S = 120
 LOG_KEPT_BYTES = 8_000_000
 LOG_TAIL_BYTES = 20_000
-PORTS = range(20_000, 30_000)
-PORT_TRIES = 50
 PORT_TAKEN = "port taken"
 USER_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -318,26 +315,3 @@ def complaint(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [line for line in lines if any(mark in line for mark in marks)]
     return "; ".join(marked[-3:] or lines[-3:])
-
-
-def port_is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1:`port` now."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def choose_port() -> int:
-    """A free port outside the range from which the system takes callers' ports, so it stays free.
-
-    Raises EmbeddedFault when none is found.
-    """
-    for _ in range(PORT_TRIES):
-        port = PORTS[int.from_bytes(clock.secret_bytes(4), "big") % len(PORTS)]
-        if port_is_free(port):
-            return port
-    raise EmbeddedFault(f"no free port between {PORTS.start} and {PORTS.stop - 1}")
