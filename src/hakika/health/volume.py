@@ -38,6 +38,7 @@ CLIP_SD = 3.0
 CARRIED_MAX = 0.5
 SUDDEN_SPREAD_MIN = 0.01  # a step of less than a third within one interval is no outage, however steady the series
 NOISE_CLIP = 9.0
+HELD_MAX = 360  # intervals of doubt that are still learnt from once it has passed
 AMOUNT_MIN = 0.02  # expected in an interval, at least: nothing is impossible
 WARM_AMOUNT_MIN = 0.25
 
@@ -206,6 +207,7 @@ class VolumeWatch:
 
     __slots__ = (
         "_alpha",
+        "_held",
         "_likeness",
         "_warm",
         "carried",
@@ -235,6 +237,9 @@ class VolumeWatch:
         self.forgot = False
         self._alpha = 1.0 - 2.0 ** (-model.width_s / model.half_life_s)
         self._warm: list[float] = []
+        # [at, amount, expected, factor, variance]; learnt from if the doubt passes: who learns from the intervals
+        # alone that raised none takes the usual amount for larger, day by day, until chance looks like a drop
+        self._held: list[list[float]] = []
         self._likeness = [0.0, 0.0, 0.0]  # where nothing is known: last score, mean product of neighbours, of itself
 
     def step(self, at_s: float, amount: float, widths: float = 1.0) -> Sequence[Change]:
@@ -277,10 +282,14 @@ class VolumeWatch:
                 if score >= side.thresholds.amber:
                     self._raise(side, at_s, changes)
         if not suspicious:
+            for row in self._held:
+                self._learn(*row)
+            self._held = []
             self._learn(at_s, amount, expected, factor, expected * unit)
             self.carried = min(CARRIED_MAX, max(-CARRIED_MAX, amount / expected - 1.0))
             self.fresh = 1.0
         else:
+            self._hold(at_s, amount, expected, factor, expected * unit)
             self.carried *= likeness
             self.fresh *= likeness * likeness
         return changes
@@ -296,14 +305,25 @@ class VolumeWatch:
             self.factor_level = max(WARM_AMOUNT_MIN, sum(ordered) / len(ordered))
         return ()
 
+    def _hold(self, *row: float) -> None:
+        """Keep an interval in doubt; an alarm that goes further than doubt, or lasts, teaches nothing at all."""
+        for side in self.sides:
+            if side.level > Level.AMBER:
+                self._held = []
+                return
+        if len(self._held) < HELD_MAX:
+            self._held.append(list(row))
+
     def _learn(self, at_s: float, amount: float, expected: float, factor: float, variance: float) -> None:
         model = self.model
-        off = amount - expected
+        base = factor * self.factor_level
+        off = amount - base
         most = max(CLIP_SD * math.sqrt(variance), CLIP_SD * model.shot)
         clipped = most if off > most else (-most if off < -most else off)
-        base = factor * self.factor_level
-        if base > 0:
-            self.factor_level = max(1e-9, self.factor_level + self._alpha * clipped / factor)
+        # What an interval tells of the level is worth the less the more it varies: where counting makes the noise, a
+        # single arrival at night tells next to nothing; where all moves together, the night tells as much as the day.
+        worth = (model.shot + model.spread * self.factor_level) / (model.shot + model.spread * base)
+        self.factor_level = max(1e-9, self.factor_level + self._alpha * worth * clipped)
         self.noise += self._alpha * 0.25 * (min(off * off / variance * self.noise, NOISE_CLIP) - self.noise)
         if self.noise < 1.0:
             self.noise = 1.0
@@ -346,6 +366,7 @@ class VolumeWatch:
             self._close(side, changes)
         elif at_s - side.since_s >= self.model.adopt_after_s:
             mean = seen / sum(row[3] for row in side.calm)
+            self._held = []
             if self.factor_level / FORGET_FACTOR <= mean <= self.factor_level * FORGET_FACTOR:
                 self.factor_level = mean
             else:
@@ -358,6 +379,7 @@ class VolumeWatch:
         self.profile = flat()
         self.factor_level = max(WARM_AMOUNT_MIN, level)
         self._warm = [level] * WARM_ROWS
+        self._held = []
         self._alpha = 1.0 - 2.0 ** (-self.model.width_s / self.model.half_life_s)
         self.carried, self.fresh, self.noise, self.discount = 0.0, 1.0, 1.0, 1.0
         for side in self.sides:
@@ -380,6 +402,7 @@ class VolumeWatch:
             "forgot": self.forgot,
             "discount": self.discount,
             "likeness": list(self._likeness),
+            "held": [list(row) for row in self._held],
             "sides": [
                 [side.sums, side.starts, int(side.level), side.start_s, side.since_s, side.calm, side.score]
                 for side in self.sides
@@ -396,6 +419,7 @@ class VolumeWatch:
         watch.factor_level, watch.noise = state["level"], state["noise"]
         watch.carried, watch.fresh = state["carried"], state["fresh"]
         watch._warm = list(state["warm"])
+        watch._held = [list(row) for row in state.get("held", [])]  # not there in states of earlier builds
         for side, saved in zip(watch.sides, state["sides"], strict=True):
             sums, starts, level, side.start_s, side.since_s, calm, side.score = saved
             side.sums, side.starts, side.level = list(sums), list(starts), Level(level)
