@@ -189,3 +189,39 @@ def test_where_less_than_one_a_minute_is_expected_silence_says_nothing() -> None
     kept = VolumeWatch.from_state(everyday, VolumeWatch(everyday).to_state())
     assert published(changes(kept, nothing)) == []
     assert VolumeModel.from_state(everyday.to_state()) == everyday
+
+
+def sparse(days: range, seed: int) -> list[Row]:
+    """0.1 every ten seconds by day, a twentieth of that at night, when one arrival is many times what is expected."""
+    chance = seeded(seed)
+    return [
+        (at_s, float(poisson(chance, 0.1 if 6 <= at_s % DAY_S / HOUR_S < 22 else 0.005)))
+        for at_s in (10.0 * row for row in range(days.start * 8640, days.stop * 8640))
+    ]
+
+
+def test_the_level_of_a_slow_series_stays_what_it_is() -> None:
+    model = fit_volume(sparse(range(8), seed=5), 10.0, everyday=True)
+    watch = VolumeWatch(model)
+    told = published(changes(watch, sparse(range(8, 68), seed=6)))
+    noon = [watch.expected(day * DAY_S + hour * HOUR_S) for day in range(68, 75) for hour in range(8, 20)]
+    assert sum(noon) / len(noon) == pytest.approx(0.1, rel=0.15)
+    assert max(noon) < 0.2
+    assert told == []
+
+
+def test_doubt_that_passes_is_learnt_from_and_an_outage_is_not() -> None:
+    model = VolumeModel(60.0, level=100.0, shot=1.0, spread=0.0, half_life_s=6000.0, known=True)
+    usual = [(60.0 * row, 100.0) for row in range(3)]
+    unsure = [(60.0 * row, 60.0) for row in range(3, 6)]
+    steady, low, out = VolumeWatch(model), VolumeWatch(model), VolumeWatch(model)
+    assert changes(steady, usual) == []
+    assert published(changes(low, [*usual, *unsure])) == []
+    saved = json.loads(json.dumps(low.to_state()))
+    for watch in (low, VolumeWatch.from_state(model, saved)):
+        assert watch.expected(0) == steady.expected(0)  # it stands still while in doubt
+        changes(watch, [(60.0 * row, 100.0) for row in range(6, 40)])
+        assert 98.5 < watch.expected(0) < 99.8
+    assert published(changes(out, [*usual, *((60.0 * row, 0.0) for row in range(3, 20))])) != []
+    changes(out, [(60.0 * row, 100.0) for row in range(20, 60)])
+    assert out.expected(0) == pytest.approx(100.0, abs=0.1)
