@@ -1,5 +1,7 @@
 """What health said, held against what was broken: rows written by hand, one thing wrong in each."""
 
+from dataclasses import replace
+
 import pytest
 
 from hakika.simulator.detection import Detection, EventRow, Fault, PageRow, judge
@@ -202,6 +204,15 @@ def test_what_was_merged_into_the_right_one_is_no_false_incident() -> None:
     assert judged([OPENED, CLOSED, other, merged]).false_incidents == 0
     stray = event(30, "merged", incident="two", into="three")
     assert judged([OPENED, CLOSED, other, stray]).false_incidents == 1
+
+
+def test_the_cause_of_what_was_merged_is_the_one_it_became_part_of() -> None:
+    fault = Fault(T, T + 300_000, CORE, MAY, causes=frozenset({"core"}))
+    other = EventRow("two", 1, T + 14_000, "opened", ("role:core",), "channel:core-api")
+    merged = event(30, "merged", incident="two", into="one", number=2)
+    assert not why(judged([OPENED, CLOSED, other, replace(merged, cause="")], faults=(fault,)))
+    late = replace(merged, at_ms=T + 310_000, cause="")
+    assert "the cause is said to be channel" in why(judged([OPENED, CLOSED, other, late], faults=(fault,)))
 
 
 def test_what_need_not_be_seen_is_not_false_either() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -248,6 +249,22 @@ async def test_a_dead_far_side_ends_the_client_s_connection(link: Proxy, far: Fa
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await other.ask(instructions(ID_A), "/internal/instructions")
     assert not link.crossed
+
+
+async def test_what_was_sent_before_the_far_side_s_end_was_heard_is_recorded_as_lost(link: Proxy, far: FarSide) -> None:
+    client = await Client(link.port).open()
+    assert await client.ask(b"x") == b"x"
+    await far.stop()
+    assert await client.reader.read() == b""  # an end, not yet a reset: it has crossed what follows
+    client.writer.write(
+        b"POST /internal/instructions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(instructions(ID_A))
+        + instructions(ID_A)
+    )
+    ends = time.monotonic() + 5
+    while ID_A not in link.swallowed and time.monotonic() < ends:  # noqa: ASYNC110 - nothing tells us
+        await asyncio.sleep(0.01)
+    assert ID_A in link.swallowed and not link.crossed
+    client.close()
 
 
 async def test_drop_of_a_request_is_never_answered(link: Proxy, far: FarSide) -> None:

@@ -120,7 +120,9 @@ class _Story:
         return names
 
     def cause(self, by_ms: int) -> str:
-        """The kind of the cause that it names last by an instant; empty where it names none."""
+        """The kind of the cause that it names last by an instant; empty where it names none, or speaks no more."""
+        if any(event.kind == "merged" and event.at_ms <= by_ms for event in self.events):
+            return ""  # whoever reads it is led to the one that goes on
         causes = [event.cause for event in self.events if event.at_ms <= by_ms and event.cause]
         return causes[-1].partition(":")[0] if causes else ""
 

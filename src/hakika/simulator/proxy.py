@@ -24,6 +24,7 @@ HOST = "127.0.0.1"
 BACKLOG = 512
 CONNECT_S = 2.0
 EXCHANGE_S = 60.0  # a far side that never answers is given up after this; its client has gone long before
+OVER_S = 0.5  # in which a client that has not heard of the end may still send
 REORDER_WAIT_S = 1.0  # a message held back with none behind it goes on after this
 SLOW_STEP_S = 0.1
 STOP_S = 1.0
@@ -175,6 +176,7 @@ class _Connection:
         self._dice = dice
         self._far: _Far | None = None
         self._busy = False
+        self._over = False  # the far side has ended between two exchanges
 
     def reset(self) -> None:
         """End it now, on both sides, as a reset."""
@@ -191,6 +193,9 @@ class _Connection:
                 request = await read_request(self._reader)
                 if request is None:
                     break
+                if self._over:
+                    self._link.note(request, 0)
+                    raise Lost
                 self._busy = True
                 await self._exchange(request)
                 self._busy = False
@@ -309,8 +314,13 @@ class _Connection:
         return self._far
 
     def _far_ended(self) -> None:
-        if not self._busy:
-            _reset(self._writer)
+        """As the far side's own system would: an end first, a reset for what had been sent before it was heard."""
+        if self._busy:
+            return
+        self._over = True
+        with suppress(OSError):
+            self._writer.write_eof()
+        asyncio.get_running_loop().call_later(OVER_S, _reset, self._writer)
 
     async def _mute(self) -> None:
         """Read and forget what the client still sends, answer nothing, until it goes away."""
