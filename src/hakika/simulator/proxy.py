@@ -188,7 +188,7 @@ class _Connection:
         """Exchange after exchange until either side ends."""
         try:
             if self._link.mode in (Mode.OPEN, Mode.DEAF):
-                await self._connected()
+                await self._meet_far()
             while True:
                 request = await read_request(self._reader)
                 if request is None:
@@ -305,6 +305,14 @@ class _Connection:
             return await self._once(far, request, drawn)
         finally:
             far.close()
+
+    async def _meet_far(self) -> None:
+        """Connect before anything is asked; a client that was accepted may have sent before it hears of a failure."""
+        try:
+            await self._connected()
+        except (OSError, TimeoutError) as error:
+            log.debug("%s: %s", self._link.name, error)
+            self._far_ended()
 
     async def _connected(self) -> "_Far":
         """The connection to the far side; when it ends between two exchanges the client's ends too."""
