@@ -306,7 +306,7 @@ class VolumeWatch:
         return ()
 
     def _hold(self, *row: float) -> None:
-        """Keep an interval in doubt; an alarm that goes further than doubt, or lasts, teaches nothing at all."""
+        """Keep an interval in doubt, HELD_MAX at most; an alarm that goes further than doubt teaches nothing at all."""
         for side in self.sides:
             if side.level > Level.AMBER:
                 self._held = []

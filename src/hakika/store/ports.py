@@ -36,7 +36,8 @@ class HeldPorts:
             port = PORTS[int.from_bytes(clock.secret_bytes(4), "big") % len(PORTS)]
             if self._hold(port, exclusive=True):
                 return port
-        raise NoPort(f"no free port between {PORTS.start} and {PORTS.stop - 1}")
+        between = f"{PORTS.start} and {PORTS.stop - 1}"
+        raise NoPort(f"no free port between {between}: stop what listens there, then start again")
 
     def release(self) -> None:
         """Let every port go; idempotent."""
