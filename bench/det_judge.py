@@ -165,7 +165,7 @@ class Sitting:
                 scaled(detector.strength()),
                 min((alarm.start_s for alarm in transfers), default=None),
                 (),
-                quorum.vantage_scores(now_s),
+                quorum.support(now_s),
                 report_score=watch.score,
                 reports_since_s=watch.since_s,
             )

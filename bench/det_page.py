@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.det_baselines import BASELINES
+from bench.det_bound import Bound, bounds
 from bench.det_faults import CLASSIC, HARMLESS, KINDS, UNFITTED, Kind
 from bench.det_picture import picture
 from bench.det_result import HAKIKA, Result, delay, named_right
@@ -17,6 +18,7 @@ from bench.det_targets import targets
 BEGIN, END = "<!-- figures: made by make bench ONLY=DET -->", "<!-- end of figures -->"
 PICTURE = "docs/pictures/detection-delay.svg"
 PAGE = "docs/explanation/detection.md"
+WEAK_SHARE = 0.20  # of the fault whose limit is shown
 
 
 def write_page(result: Result, root: Path) -> None:
@@ -25,7 +27,9 @@ def write_page(result: Result, root: Path) -> None:
     drawn.parent.mkdir(parents=True, exist_ok=True)
     drawn.write_text(picture(result))
     page = root / PAGE
-    page.write_text(replaced(page.read_text(), fragment(result)))
+    platforms = sorted(set(result.platforms))
+    best = [bounds(WEAK_SHARE, platforms, tests=tests) for tests in (False, True)]
+    page.write_text(replaced(page.read_text(), fragment(result, best)))
 
 
 def replaced(page: str, figures: str) -> str:
@@ -37,9 +41,9 @@ def replaced(page: str, figures: str) -> str:
     return f"{before}{BEGIN}\n\n{figures}\n{END}{after}"
 
 
-def fragment(result: Result) -> str:
-    """All figures of a run as Markdown."""
-    parts = [_run(result), "### Targets", _targets(result)]
+def fragment(result: Result, best: Sequence[Sequence[Bound]]) -> str:
+    """All figures of a run as Markdown; `best` is what can be reached at all, by transfers alone and with tests."""
+    parts = [_run(result), "### Targets", _targets(result), "### The limit for 20 % failures", _limit(result, best)]
     for family, title in ((CLASSIC, "Faults of the usual list"), (UNFITTED, "Faults that nothing was fitted on")):
         parts += [f"### {title}", _delays(result, [kind for kind in KINDS if kind.family == family])]
     parts += ["### False public incidents", _quiet(result), "### Harmless events", _harmless(result)]
@@ -65,6 +69,16 @@ def _targets(result: Result) -> str:
         for line in targets(result)
     ]
     return _table(("Target", "At most", "Measured", ""), rows)
+
+
+def _limit(result: Result, best: Sequence[Sequence[Bound]]) -> str:
+    rows = []
+    for alone, with_tests in zip(*best, strict=True):
+        trials = result.cell("fail-20", alone.stratum)
+        mine = cell(delay(trials, HAKIKA)) if trials else ""
+        limits = (f"{number(one.median_s)}/{number(one.p95_s)}" for one in (alone, with_tests))
+        rows.append((_escaped(alone.stratum), *limits, mine))
+    return _table(("tx/min", "transfers alone", "transfers and tests", HAKIKA), rows)
 
 
 def _delays(result: Result, kinds: list[Kind]) -> str:

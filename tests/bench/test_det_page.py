@@ -10,7 +10,8 @@ from rich.console import Console
 
 from bench.__main__ import main
 from bench.det_baselines import BASELINES
-from bench.det_faults import HARMLESS, KINDS
+from bench.det_bound import Bound
+from bench.det_faults import HARMLESS, KINDS, STRATA
 from bench.det_page import BEGIN, END, PAGE, fragment, replaced
 from bench.det_picture import LEFT, RIGHT, WIDTH, picture, x_of
 from bench.det_result import (
@@ -119,11 +120,13 @@ def test_the_scale_is_bounded_at_both_ends() -> None:
 
 def test_the_page_keeps_its_words_and_takes_new_figures() -> None:
     page = (ROOT / PAGE).read_text()
-    made = replaced(page, fragment(_result()))
+    best = [[Bound(stratum, 9.0, 33.0) for stratum in STRATA]] * 2
+    made = replaced(page, fragment(_result(), best))
     assert made.partition(BEGIN)[0] == page.partition(BEGIN)[0]
     assert made.partition(END)[2] == page.partition(END)[2]
     assert "0.25 a month (3 in 12" in made
-    assert replaced(made, fragment(_result())) == made
+    assert "| under 6 | 9/33 | 9/33 | 21/- 10% |" in made
+    assert replaced(made, fragment(_result(), best)) == made
     with pytest.raises(ValueError, match="marks"):
         replaced("no marks", "figures")
 

@@ -28,10 +28,10 @@ def test_reports_alone_open_nothing_at_all(score: float, minutes: int) -> None:
     assert disputes(found)
 
 
-@given(st.lists(st.floats(0, 1e6), max_size=9), st.floats(0, 1e6))
-def test_side_signals_together_never_publish_nor_warn(vantages: list[float], reports: float) -> None:
-    assert fused_score(0.0, vantages, reports) < 20.0
-    assert opinion(Evidence(AT_S, vantage_scores=vantages, report_score=reports)).level <= Level.AMBER
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_side_signals_together_never_publish_nor_warn(probes: float, reports: float) -> None:
+    assert fused_score(0.0, probes, reports) < 20.0
+    assert opinion(Evidence(AT_S, probe_score=probes, report_score=reports)).level <= Level.AMBER
 
 
 def test_any_strong_signal_opens_by_itself() -> None:
@@ -43,21 +43,23 @@ def test_any_strong_signal_opens_by_itself() -> None:
 
 
 def test_reports_and_probes_pull_an_alarm_forward() -> None:
-    half = Evidence(AT_S, transfer_score=22.0, transfer_start_s=9_950.0)
+    half = Evidence(AT_S, transfer_score=14.0, transfer_start_s=9_850.0)
     assert opinion(half).level is Level.AMBER
-    helped = Evidence(AT_S, transfer_score=22.0, transfer_start_s=9_950.0, vantage_scores=(4.0, 3.0), report_score=50.0)
+    brief = Evidence(AT_S, transfer_score=14.0, transfer_start_s=9_950.0, probe_score=6.0, report_score=50.0)
+    assert opinion(brief).level is Level.SLOW  # a blip does this
+    helped = Evidence(AT_S, transfer_score=14.0, transfer_start_s=9_850.0, probe_score=6.0, report_score=50.0)
     found = opinion(helped)
     assert found.level is Level.PUBLISH
     assert found.kinds == ("fused",)
-    assert found.start_s == 9_950.0
+    assert found.start_s == 9_850.0
 
 
 def test_the_level_is_the_highest_and_never_falls_with_more_evidence() -> None:
     scores = (0.0, 5.0, 12.0, 21.0, 30.0)
-    for transfers, vantage, reports in product(scores, repeat=3):
-        base = Evidence(AT_S, transfer_score=transfers, vantage_scores=(vantage,), report_score=reports)
+    for transfers, probes, reports in product(scores, repeat=3):
+        base = Evidence(AT_S, transfer_score=transfers, probe_score=probes, report_score=reports)
         more = Evidence(
-            AT_S, transfer_score=transfers, vantage_scores=(vantage, vantage), report_score=reports, probes=[
+            AT_S, transfer_score=transfers, probe_score=2 * probes, report_score=reports, probes=[
                 alarm(Level.SLOW, "probes")
             ]
         )  # fmt: skip

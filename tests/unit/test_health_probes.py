@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hakika.clock import seeded
 from hakika.health.judgement import Alarm, Level
 from hakika.health.observations import ProbeResult
-from hakika.health.probes import ProbeQuorum
+from hakika.health.probes import SUPPORT_CAP, ProbeQuorum
 
 EVERY_S = 30.0
 VANTAGES = ("nairobi", "mombasa", "kigali")
@@ -57,6 +57,41 @@ def test_two_broken_vantages_warn_banks_and_do_not_publish() -> None:
     assert max(alarm.level for alarm in found) is Level.SLOW
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_fifth_of_tests_failing_is_seen_within_half_an_hour(seed: int) -> None:
+    quorum = ProbeQuorum("ussd")
+    said(quorum, rounds(100, {}, seed=seed))
+    found = published(said(quorum, rounds(60, dict.fromkeys(VANTAGES, 0.2), first=100, seed=seed + 100)))
+    assert found
+    assert found[0].start_s - 100 * EVERY_S >= -60
+
+
+def test_support_comes_minutes_before_and_never_from_one_vantage() -> None:
+    supported = []
+    for seed in range(200):
+        quorum = ProbeQuorum("ussd")
+        said(quorum, rounds(10, dict.fromkeys(VANTAGES, 0.2), seed=seed))
+        supported.append(quorum.support(10 * EVERY_S))
+    assert 6.0 <= sorted(supported)[100] <= 3 * SUPPORT_CAP == max(supported)
+    alone = ProbeQuorum("ussd")
+    said(alone, rounds(40, {"mombasa": 1.0, "nairobi": 0.0, "kigali": 0.0}))
+    assert alone.support(40 * EVERY_S) == 0.0
+    lone = ProbeQuorum("ussd")
+    said(lone, [ProbeResult(number * EVERY_S, "mombasa", "ussd", ok=False) for number in range(9)])
+    assert lone.support(9 * EVERY_S) == 0.0
+
+
+def test_a_state_put_away_before_there_was_a_weak_sum_is_read() -> None:
+    quorum = ProbeQuorum("ussd")
+    said(quorum, rounds(4, dict.fromkeys(VANTAGES, 1.0)))
+    state = quorum.to_state()
+    state["vantages"] = {name: saved[:5] for name, saved in state["vantages"].items()}
+    woken = ProbeQuorum.from_state(state)
+    assert woken.level is Level.PUBLISH
+    assert woken.score(4 * EVERY_S) == quorum.score(4 * EVERY_S)
+    assert woken.support(4 * EVERY_S) == 0.0
+
+
 def test_a_flaky_probe_is_learnt_as_flaky() -> None:
     quiet = rounds(2000, dict.fromkeys(VANTAGES, 0.15))
     quorum = ProbeQuorum.fit("ussd", quiet)
@@ -75,7 +110,8 @@ def test_a_vantage_that_went_away_counts_no_more() -> None:
     said(quorum, rounds(4, {"mombasa": 1.0, "kigali": 1.0, "nairobi": 0.0}))
     later = [ProbeResult(2000.0 + number, "nairobi", "ussd", ok=False) for number in range(5)]
     assert not published(said(quorum, later))
-    assert quorum.vantage_scores(2004.0) == (8.0,)
+    assert quorum.score(2004.0) == 8.0
+    assert quorum.support(2004.0) == 0.0
 
 
 def test_it_is_over_when_two_of_three_are_green_for_five_minutes() -> None:

@@ -329,7 +329,7 @@ def _opinion(one: Component, now_s: float) -> Opinion:
             transfer_score=scaled(one.detector.strength()),
             transfer_start_s=min((alarm.start_s for alarm in standing), default=None),
             probes=tuple(probes),
-            vantage_scores=quorum.vantage_scores(now_s),
+            probe_score=quorum.support(now_s),
             green=figures.green,
             vantages=figures.vantages,
             report_score=one.reports.score,

@@ -30,7 +30,9 @@ REPLICAS = 3
 BLIP_SHARE, BLIP_S = 0.15, 60.0  # so much, for so long, is harmless and happens every day: never published
 BLIP_SD = 3.2  # of thousands of blips one is further off than that
 UNKNOWN_TOGETHER = 10.0
-WANDERING = (1.6, 1.3, 1.15, 1.0)  # of the floor, for each rate: what is usual wanders, and weak sums gather that
+WANDERING = (1.6, 1.3, 1.0, 1.0)  # of the floor, for each rate: what is usual wanders, and weak sums gather that
+FEW, MANY = 2.0, 10.0  # attempts together: up to FEW nothing gathers by wandering, from MANY on all of it does
+FEW_HEIGHT = 0.72  # of the floor, where attempts are few and the quiet data has shown no more
 NOTHING = (0.0,) * len(RATES)
 STEPS_MAX = 250_000  # intervals: four weeks at 10 s
 OUTAGES = ((0.2, 300.0), (0.5, 60.0))  # shares of failures, and the seconds within which they are to be seen
@@ -129,6 +131,7 @@ def fit_failures(
     for kind in kinds.values():
         kind.rows = [pair for first, end in order for pair in kind.rows[first:end]]
     watched_s = sum(len(kind.rows) for kind in kinds.values()) * width_s
+    lowest = max(height_share(kind.together) for kind in kinds.values()) if blips else 1.0
     best: tuple[float, float, tuple[float, ...]] | None = None
     while True:
         pooled: list[list[float]] = [[] for _ in RATES]
@@ -137,7 +140,7 @@ def fit_failures(
                 together += own
         least = [kind.least(width_s, rho, floors) for kind in kinds.values()] if blips else [NOTHING]
         heights = tuple(
-            max(_height(peaks, watched_s, share_per_s, floors), *(reached[place] for reached in least))
+            max(_height(peaks, watched_s, share_per_s, floors, lowest), *(reached[place] for reached in least))
             for place, peaks in enumerate(pooled)
         )
         found = sum(_slowness(heights, kind, rho) for kind in kinds.values()), rho, heights
@@ -211,13 +214,27 @@ def blip_reach(usual: float, rho: float, width_s: float, together: float = UNKNO
 def tolerated(usual: float, rho: float, width_s: float, floors: Thresholds, together: float) -> tuple[float, ...]:
     """The least height of each rate's sum: above a tolerated blip, and above what is usual when it wanders."""
     reached = blip_reach(usual, rho, width_s, together)
-    return tuple(max(reach, factor * floors.publish) for reach, factor in zip(reached, WANDERING, strict=True))
+    gathers, height = gathering(together), height_share(together) * floors.publish
+    heights = ((1.0 + (factor - 1.0) * gathers) * height for factor in WANDERING)
+    return tuple(max(reach, least) for reach, least in zip(reached, heights, strict=True))
 
 
-def _height(peaks: Sequence[float], watched_s: float, share_per_s: float, floors: Thresholds) -> float:
+def gathering(together: float) -> float:
+    """How much of a wandering rate a sum gathers: all of it where attempts are many, nothing where they are few."""
+    return min(1.0, max(0.0, math.log(together / FEW) / math.log(MANY / FEW)))
+
+
+def height_share(together: float) -> float:
+    """The share of the floor that a sum must reach: the floors were measured where attempts are many."""
+    return FEW_HEIGHT + (1.0 - FEW_HEIGHT) * gathering(together)
+
+
+def _height(
+    peaks: Sequence[float], watched_s: float, share_per_s: float, floors: Thresholds, lowest: float = 1.0
+) -> float:
     """The score that chance reaches seldom enough, never below the floor."""
     tails = [reached_by_chance(peaks, watched_s, share_per_s, share) for share in TAILS if peaks]
-    return max([floors.publish, *tails])
+    return max([lowest * floors.publish, *tails])
 
 
 def _slowness(heights: Sequence[float], kind: _Kind, rho: float) -> float:

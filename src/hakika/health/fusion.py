@@ -2,22 +2,23 @@
 
 Three ways lead to an opinion that publishes, each with a third of the false alarms that a component is allowed: real
 transfers alone, probes alone, and the fused score, in which transfers count in full and the side signals are capped,
-so that one broken vantage or a storm of rumours cannot open an incident. A vote (two of three) would wait for the
-slowest signal and add up the false alarms of all; this waits for the fastest.
+so that one broken vantage or a storm of rumours cannot open an incident. The fused score is for weak faults of slow
+corridors: few transfers tell of them, and the tests, which are as many by night as by day, fail as often. A vote (two
+of three) would wait for the slowest signal and add up the false alarms of all; this waits for the fastest.
 
 Reports pull the fused alarm forward, name the component they complain about, block an all-clear, and say so when an
 operator declares that all is well.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hakika.health.judgement import FLOORS, Alarm, Level, Thresholds
 from hakika.health.reports import REPORT_CAP
 
-VANTAGE_CAP = 4.0
-VANTAGES_COUNTED = 3
-FUSED = FLOORS.times(1.4)  # the side signals add up to 18: with 25 a blip would need but little of its own
+PROBES_CAP = 13.5
+FUSED = FLOORS  # the side signals add up to 19.5: less than what is told to a bank
+LASTING_S = 120.0  # transfers must have been telling for so long: what a blip does to both is over by then
 FUSED_KIND = "fused"
 
 
@@ -26,7 +27,8 @@ class Evidence:
     """What is known about one component at `at_s` (unix seconds).
 
     `transfers` and `probes` are the standing alarms of their detectors; the scores are those of the moment.
-    `transfer_score` is scaled so that 25 publishes (see `scaled`); `green` counts vantages that see no failure, of
+    `transfer_score` is scaled so that 25 publishes (see `scaled`), `probe_score` is what all vantages together add to
+    it (see `ProbeQuorum.support`); `green` counts vantages that see no failure, of
     `vantages` that report.
     """
 
@@ -35,7 +37,7 @@ class Evidence:
     transfer_score: float = 0.0
     transfer_start_s: float | None = None
     probes: Sequence[Alarm] = ()
-    vantage_scores: Sequence[float] = ()
+    probe_score: float = 0.0
     green: int = 0
     vantages: int = 0
     report_score: float = 0.0
@@ -63,18 +65,19 @@ def scaled(strength: float) -> float:
     return strength * FLOORS.publish
 
 
-def fused_score(transfer_score: float, vantage_scores: Iterable[float], report_score: float) -> float:
-    """Transfers in full, each of the best three vantages and the reports up to their caps."""
-    best = sorted((min(VANTAGE_CAP, score) for score in vantage_scores), reverse=True)[:VANTAGES_COUNTED]
-    return transfer_score + sum(best) + min(REPORT_CAP, max(0.0, report_score))
+def fused_score(transfer_score: float, probe_score: float, report_score: float) -> float:
+    """Transfers in full, probes and reports up to their caps."""
+    return transfer_score + min(PROBES_CAP, max(0.0, probe_score)) + min(REPORT_CAP, max(0.0, report_score))
 
 
 def opinion(evidence: Evidence, thresholds: Thresholds = FUSED) -> Opinion:
     """The joint judgement of one component's signals at one moment."""
     standing = [alarm for alarm in (*evidence.transfers, *evidence.probes) if alarm.level]
-    fused = fused_score(evidence.transfer_score, evidence.vantage_scores, evidence.report_score)
-    own = evidence.transfer_score > 0 or any(score > 0 for score in evidence.vantage_scores)
+    fused = fused_score(evidence.transfer_score, evidence.probe_score, evidence.report_score)
+    own = evidence.transfer_score > 0 or evidence.probe_score > 0
     by_fusion = thresholds.level(fused) if own else Level.QUIET
+    if evidence.transfer_start_s is None or evidence.at_s - evidence.transfer_start_s < LASTING_S:
+        by_fusion = min(by_fusion, Level.SLOW)
     level = max([by_fusion, *(alarm.level for alarm in standing)])
     if not level:
         return Opinion(Level.QUIET, None, (), fused, _against(evidence, standing))

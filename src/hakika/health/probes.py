@@ -4,6 +4,10 @@ Each vantage has a sum of its own, capped at what two or three failures are wort
 together. So a vantage that is broken for a week contributes its cap and no more, two of them and one slip of a
 third stay under the threshold, and the way in is called down when three vantages have each failed twice or more
 within a short time. A vantage that reports nothing says nothing. How often a probe slips by itself is learnt.
+
+Where only a fifth of the tests fail, two in a row are rare. A second sum of each vantage looks for that, in the same
+way and with the same cap; it takes minutes. Sooner it supports what transfers say (see `fusion`), who are few in a slow
+corridor where tests are as many as ever.
 """
 
 import math
@@ -18,10 +22,12 @@ from hakika.health.observations import ProbeResult
 KIND = "probes"
 QUORUM = 3
 FAILING = 0.5  # the share of tests that fail in the outage looked for
+WEAK, WEAK_SLIPS = 0.2, 4.0  # and in a weak one, but so many times what slips at least
 SLIP_DEFAULT, SLIP_MIN, SLIP_MAX = 0.01, 0.01, 0.2
 SLIP_MEMORY = 2_000.0
 SLIP_PRIOR = 400.0
 CAP = 8.0  # two failures are worth a little less
+SUPPORT_CAP = 4.5  # of one vantage, to what transfers say
 PROBE_THRESHOLDS = Thresholds(amber=5.0, slow=15.9, publish=21.5)
 STALE_S = 300.0  # evidence of a vantage that has reported nothing for so long counts no more
 CALM_S = 300.0
@@ -29,9 +35,25 @@ GREEN = 2  # vantages that must have been green for CALM_S before it is over
 
 
 @dataclass(slots=True)
-class _Vantage:
+class _Sum:
+    """The evidence of one vantage for one share of failing tests, and since when it has been worth something."""
+
     score: float = 0.0
     start_s: float = 0.0
+
+    def add(self, at_s: float, share: float, slip: float, *, ok: bool) -> None:
+        if ok:
+            self.score = max(0.0, self.score + math.log((1 - share) / (1 - slip)))
+            return
+        if self.score <= 0:
+            self.start_s = at_s
+        self.score = min(CAP, self.score + math.log(share / slip))
+
+
+@dataclass(slots=True)
+class _Vantage:
+    strong: _Sum = field(default_factory=_Sum)
+    weak: _Sum = field(default_factory=_Sum)
     last_s: float = float("-inf")
     failed_s: float | None = None  # the last failure
     green_s: float | None = None  # the first success after it
@@ -61,16 +83,14 @@ class ProbeQuorum:
         if result.at_s <= vantage.last_s:
             return ()
         if result.at_s - vantage.last_s > STALE_S:
-            vantage.score, vantage.green_s = 0.0, None
+            vantage.strong, vantage.weak, vantage.green_s = _Sum(), _Sum(), None
         vantage.last_s = result.at_s
-        if result.ok:
-            vantage.score = max(0.0, vantage.score + math.log((1 - FAILING) / (1 - self.slip)))
-            vantage.green_s = result.at_s if vantage.green_s is None else vantage.green_s
-        else:
-            if vantage.score <= 0:
-                vantage.start_s = result.at_s
-            vantage.score = min(CAP, vantage.score + math.log(FAILING / self.slip))
+        vantage.strong.add(result.at_s, FAILING, self.slip, ok=result.ok)
+        vantage.weak.add(result.at_s, max(WEAK, min(FAILING, WEAK_SLIPS * self.slip)), self.slip, ok=result.ok)
+        if not result.ok:
             vantage.failed_s, vantage.green_s = result.at_s, None
+        elif vantage.green_s is None:
+            vantage.green_s = result.at_s
         return self._judge(result)
 
     def _judge(self, result: ProbeResult) -> tuple[Alarm, ...]:
@@ -80,6 +100,8 @@ class ProbeQuorum:
             self.level, self.start_s = reached, self._started_s(now_s)
         elif self.level and self._over(now_s, score):
             self.level = Level.QUIET
+            for vantage in self._vantages.values():  # it would take much longer than CALM_S to forget
+                vantage.weak = _Sum()
         else:
             if not self.level:
                 self._learn(result.ok)
@@ -87,12 +109,22 @@ class ProbeQuorum:
         return (Alarm(self.series, KIND, self.level, now_s, self.start_s, round(score, 3)),)
 
     def score(self, now_s: float) -> float:
-        """The evidence of the best three vantages that still report."""
-        return sum(sorted(self.vantage_scores(now_s), reverse=True)[:QUORUM])
+        """The evidence of the best three vantages that still report, for whichever share it speaks of louder."""
+        return max(_total(sums) for sums in self._sums(now_s))
 
-    def vantage_scores(self, now_s: float) -> tuple[float, ...]:
-        """The evidence of each vantage that still reports."""
-        return tuple(one.score for one in self._vantages.values() if now_s - one.last_s <= STALE_S)
+    def support(self, now_s: float) -> float:
+        """What the vantages that still report add to what transfers say, at most QUORUM times SUPPORT_CAP.
+
+        The loudest counts for no more than the next one: what one vantage alone says may be its own trouble.
+        """
+        _, weak = self._sums(now_s)
+        scores = sorted((min(SUPPORT_CAP, one.score) for one in weak), reverse=True)
+        return scores[1] + sum(scores[1:QUORUM]) if len(scores) > 1 else 0.0
+
+    def _sums(self, now_s: float) -> tuple[list[_Sum], list[_Sum]]:
+        """The strong and the weak sum of each vantage that still reports."""
+        reporting = [one for one in self._vantages.values() if now_s - one.last_s <= STALE_S]
+        return [one.strong for one in reporting], [one.weak for one in reporting]
 
     def green(self, now_s: float) -> int:
         """How many vantages report, and have seen no failure for CALM_S."""
@@ -110,12 +142,12 @@ class ProbeQuorum:
     def _over(self, now_s: float, score: float) -> bool:
         if self.level is Level.AMBER:
             return score <= 0
-        return self.green(now_s) >= GREEN and score < PROBE_THRESHOLDS.slow
+        return self.green(now_s) >= GREEN and _total(self._sums(now_s)[0]) < PROBE_THRESHOLDS.slow
 
     def _started_s(self, now_s: float) -> float:
         """The middle one of the counted vantages' starts: one that was broken before does not date the outage."""
-        counted = [one for one in self._vantages.values() if now_s - one.last_s <= STALE_S and one.score > 0]
-        counted.sort(key=lambda one: one.score, reverse=True)
+        loudest = max(self._sums(now_s), key=_total)
+        counted = sorted((one for one in loudest if one.score > 0), key=lambda one: one.score, reverse=True)
         return min(now_s, median(one.start_s for one in counted[:QUORUM]))
 
     def _learn(self, ok: bool) -> None:
@@ -126,7 +158,15 @@ class ProbeQuorum:
     def to_state(self) -> dict[str, Any]:
         """Everything that the future depends on, as plain values for JSON."""
         vantages = {
-            name: [one.score, one.start_s, one.last_s, one.failed_s, one.green_s]
+            name: [
+                one.strong.score,
+                one.strong.start_s,
+                one.last_s,
+                one.failed_s,
+                one.green_s,
+                one.weak.score,
+                one.weak.start_s,
+            ]
             for name, one in self._vantages.items()
         }
         return {
@@ -147,5 +187,16 @@ class ProbeQuorum:
             Level(state["level"]),
             state["start_s"],
             state["tests"],
-            {name: _Vantage(*saved) for name, saved in state["vantages"].items()},
+            {name: _vantage(*saved) for name, saved in state["vantages"].items()},
         )
+
+
+def _total(sums: Sequence[_Sum]) -> float:
+    return sum(sorted((one.score for one in sums), reverse=True)[:QUORUM])
+
+
+def _vantage(
+    score: float, start_s: float, last_s: float, failed_s: float | None, green_s: float | None, *weak: float
+) -> _Vantage:
+    """From its saved state; what was put away before there was a weak sum has none."""
+    return _Vantage(_Sum(score, start_s), _Sum(*weak), last_s, failed_s, green_s)
