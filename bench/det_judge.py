@@ -164,6 +164,7 @@ class Sitting:
                 transfers,
                 scaled(detector.strength()),
                 min((alarm.start_s for alarm in transfers), default=None),
+                detector.told(),
                 (),
                 quorum.support(now_s),
                 report_score=watch.score,

@@ -1,6 +1,7 @@
 """Signals joined: any strong one opens, weak ones add up to a cap, and reports never open alone."""
 
 import json
+from dataclasses import replace
 from itertools import product
 
 from hypothesis import given
@@ -47,6 +48,8 @@ def test_reports_and_probes_pull_an_alarm_forward() -> None:
     assert opinion(half).level is Level.AMBER
     brief = Evidence(AT_S, transfer_score=14.0, transfer_start_s=9_950.0, probe_score=6.0, report_score=50.0)
     assert opinion(brief).level is Level.SLOW  # a blip does this
+    many = replace(brief, transfer_start_s=9_850.0, transfers_told=150.0, transfer_score=18.0)
+    assert opinion(many).level is Level.SLOW  # a fifth of so many would have said it alone
     helped = Evidence(AT_S, transfer_score=14.0, transfer_start_s=9_850.0, probe_score=6.0, report_score=50.0)
     found = opinion(helped)
     assert found.level is Level.PUBLISH

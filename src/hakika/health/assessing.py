@@ -328,6 +328,7 @@ def _opinion(one: Component, now_s: float) -> Opinion:
             transfers=standing,
             transfer_score=scaled(one.detector.strength()),
             transfer_start_s=min((alarm.start_s for alarm in standing), default=None),
+            transfers_told=one.detector.told(),
             probes=tuple(probes),
             probe_score=quorum.support(now_s),
             green=figures.green,

@@ -198,11 +198,18 @@ class SeriesDetector:
 
     def strength(self) -> float:
         """The strongest evidence of the moment, 1 where it would publish; for fusion, which may add to it."""
-        watches = [self._silence, *self._reasons.values()]
-        strengths = [watch.score / watch.model.thresholds.publish for watch in watches]
+        strengths = [strength for strength, _ in self._strengths()]
         if self._volume is not None:
             strengths += [side.score / side.thresholds.publish for side in self._volume.sides]
         return max(strengths)
+
+    def told(self) -> float:
+        """How many attempts the strongest evidence of failures rests on."""
+        return max(self._strengths())[1]
+
+    def _strengths(self) -> list[tuple[float, float]]:
+        watches = (self._silence, *self._reasons.values())
+        return [(watch.score / watch.model.thresholds.publish, watch.told) for watch in watches]
 
     def _silent(self, at_s: float) -> tuple[Alarm, ...]:
         end_s = at_s + self.model.width_s

@@ -83,6 +83,7 @@ class FailureWatch:
         "score",
         "since_s",
         "start_s",
+        "told",
     )
 
     def __init__(self, model: FailureModel) -> None:
@@ -91,6 +92,7 @@ class FailureWatch:
         self.score = 0.0
         self.start_s = self.since_s = 0.0
         self.asleep = True  # every sum is zero and nothing is open: an interval without a failure changes nothing
+        self.told = 0.0  # attempts since the evidence was last worth nothing
         self._sums = [0.0] * len(RATES)
         self._starts = [0.0] * len(RATES)
         self._calm: list[list[float]] = []  # since the alarm: [at, attempts, failed]
@@ -147,6 +149,7 @@ class FailureWatch:
             if new > highest:
                 highest = new
         self.score = highest
+        self.told = self.told + attempts if highest > 0.0 else 0.0
         self.asleep = highest <= 0.0 and not self.level
 
     def rest(self, attempts: float, failed: float = 0.0) -> None:
@@ -199,7 +202,7 @@ class FailureWatch:
         change = Level.QUIET, self.start_s, self.score
         self.level = Level.QUIET
         self._sums = [0.0] * len(RATES)
-        self.score = 0.0
+        self.score = self.told = 0.0
         self._calm = []
         self.asleep = True
         return change
@@ -218,16 +221,18 @@ class FailureWatch:
             [list(row) for row in self._calm],
             self._quiet_attempts,
             self._quiet_failed,
+            self.told,
         ]
 
     @classmethod
     def from_state(cls, model: FailureModel, state: Sequence[Any]) -> "FailureWatch":
         """Back from `to_state`, with the same model."""
         watch = cls(model)
-        usual, level, watch.score, watch.start_s, watch.since_s, watch.asleep, sums, starts, calm, seen, bad = state
+        usual, level, watch.score, watch.start_s, watch.since_s, watch.asleep, sums, starts, calm, *counted = state
         watch._set_usual(usual)
         watch.level = Level(level)
         watch._sums, watch._starts = list(sums), list(starts)
         watch._calm = [list(row) for row in calm]
-        watch._quiet_attempts, watch._quiet_failed = seen, bad
+        watch._quiet_attempts, watch._quiet_failed, *told = counted
+        watch.told = told[0] if told else 0.0  # what was put away before it was counted has none
         return watch

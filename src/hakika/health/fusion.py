@@ -18,6 +18,7 @@ from hakika.health.reports import REPORT_CAP
 
 PROBES_CAP = 13.5
 FUSED = FLOORS  # the side signals add up to 19.5: less than what is told to a bank
+FEW_TOLD, MANY_TOLD = 50.0, 150.0  # attempts: who has seen so many needs no support, and gets none
 LASTING_S = 120.0  # transfers must have been telling for so long: what a blip does to both is over by then
 FUSED_KIND = "fused"
 
@@ -27,15 +28,16 @@ class Evidence:
     """What is known about one component at `at_s` (unix seconds).
 
     `transfers` and `probes` are the standing alarms of their detectors; the scores are those of the moment.
-    `transfer_score` is scaled so that 25 publishes (see `scaled`), `probe_score` is what all vantages together add to
-    it (see `ProbeQuorum.support`); `green` counts vantages that see no failure, of
-    `vantages` that report.
+    `transfer_score` is scaled so that 25 publishes (see `scaled`), and rests on `transfers_told` attempts;
+    `probe_score` is what all vantages together add to it (see `ProbeQuorum.support`). `green` counts vantages that see
+    no failure, of `vantages` that report.
     """
 
     at_s: float
     transfers: Sequence[Alarm] = ()
     transfer_score: float = 0.0
     transfer_start_s: float | None = None
+    transfers_told: float = 0.0
     probes: Sequence[Alarm] = ()
     probe_score: float = 0.0
     green: int = 0
@@ -73,7 +75,8 @@ def fused_score(transfer_score: float, probe_score: float, report_score: float) 
 def opinion(evidence: Evidence, thresholds: Thresholds = FUSED) -> Opinion:
     """The joint judgement of one component's signals at one moment."""
     standing = [alarm for alarm in (*evidence.transfers, *evidence.probes) if alarm.level]
-    fused = fused_score(evidence.transfer_score, evidence.probe_score, evidence.report_score)
+    needed = min(1.0, max(0.0, (MANY_TOLD - evidence.transfers_told) / (MANY_TOLD - FEW_TOLD)))
+    fused = fused_score(evidence.transfer_score, needed * evidence.probe_score, evidence.report_score)
     own = evidence.transfer_score > 0 or evidence.probe_score > 0
     by_fusion = thresholds.level(fused) if own else Level.QUIET
     if evidence.transfer_start_s is None or evidence.at_s - evidence.transfer_start_s < LASTING_S:
