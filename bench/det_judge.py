@@ -24,7 +24,8 @@ from hakika.health.probes import ProbeQuorum
 from hakika.health.reports import ReportsWatch
 
 VANTAGES_MATTER = 8.0  # below this much evidence from tests nothing can publish that has no alarm of its own
-RECENT = 12  # intervals (2 min) in which a series shows that it is well
+RECENT = 12  # intervals in which a series shows that it is well
+RECENT_S = 180.0  # they take two minutes; the gateway's stamps may be off by a minute and a half
 WELL_SUCCESSES, WELL_SCORE = 5, 4.0
 RELAPSE_S = 1800.0
 TOGETHER_S = 120.0  # what breaks within so long of an opening belongs to that incident
@@ -140,7 +141,7 @@ class Sitting:
         publishing |= {CHANNELS[probe] for probe in down if probe in CHANNELS}
         if not publishing and not down:
             return []
-        findings = self._findings(opinions)
+        findings = self._findings(opinions, now_s)
         findings.update(_by_product(findings, tick.by_product(RECENT)))
         return self._incidents_of(self._causes(findings, publishing, down), opinions, now_s)
 
@@ -172,12 +173,13 @@ class Sitting:
             )
         )
 
-    def _findings(self, opinions: dict[int, Opinion]) -> dict[Series, Finding]:
+    def _findings(self, opinions: dict[int, Opinion], now_s: float) -> dict[Series, Finding]:
         """What is known of each corridor and channel."""
         findings: dict[Series, Finding] = {}
         for place, component in enumerate(COMPONENTS):
             found = opinions.get(place) or Opinion(Level.QUIET)
-            findings[component] = Finding(self._health(place, found, component.bank in self._cut_off()), found.start_s)
+            health = self._health(place, found, now_s, cut_off=component.bank in self._cut_off())
+            findings[component] = Finding(health, found.start_s)
         for probe, channel in CHANNELS.items():
             bad = self.probes[probe].level >= Level.SLOW
             findings[channel] = Finding(Health.BAD if bad else Health.GOOD, self.probes[probe].start_s if bad else None)
@@ -198,12 +200,13 @@ class Sitting:
                 found.append(Cause(kind, probe, tuple(sorted(mine)), self.probes[probe].start_s))
         return found
 
-    def _health(self, place: int, found: Opinion, cut_off: bool) -> Health:
+    def _health(self, place: int, found: Opinion, now_s: float, *, cut_off: bool) -> Health:
         """A corridor is well when it shows so, cut off when its bank's tests fail and it does not."""
         if found.level >= Level.AMBER:
             return Health.BAD
         recent = self._recent[SERIES[place]]
-        successes = sum(seen.ended - sum(seen.failed.values()) for seen in recent)
+        since_s = now_s - RECENT_S  # counts that no longer arrive show nothing
+        successes = sum(seen.ended - sum(seen.failed.values()) for seen in recent if seen.at_s >= since_s)
         if successes >= WELL_SUCCESSES and self._quiet(place):
             return Health.GOOD
         return Health.BAD if cut_off else Health.UNKNOWN

@@ -32,7 +32,9 @@ def test_reports_alone_open_nothing_at_all(score: float, minutes: int) -> None:
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
 def test_side_signals_together_never_publish_nor_warn(probes: float, reports: float) -> None:
     assert fused_score(0.0, probes, reports) < 20.0
-    assert opinion(Evidence(AT_S, probe_score=probes, report_score=reports)).level <= Level.AMBER
+    told = Evidence(AT_S, transfer_start_s=9_000.0, probe_score=probes, report_score=reports)
+    assert opinion(told).level <= Level.AMBER
+    assert opinion(replace(told, transfer_start_s=None)).level is Level.QUIET
 
 
 def test_any_strong_signal_opens_by_itself() -> None:
@@ -60,12 +62,10 @@ def test_reports_and_probes_pull_an_alarm_forward() -> None:
 def test_the_level_is_the_highest_and_never_falls_with_more_evidence() -> None:
     scores = (0.0, 5.0, 12.0, 21.0, 30.0)
     for transfers, probes, reports in product(scores, repeat=3):
-        base = Evidence(AT_S, transfer_score=transfers, probe_score=probes, report_score=reports)
-        more = Evidence(
-            AT_S, transfer_score=transfers, probe_score=2 * probes, report_score=reports, probes=[
-                alarm(Level.SLOW, "probes")
-            ]
-        )  # fmt: skip
+        base = Evidence(
+            AT_S, transfer_score=transfers, transfer_start_s=9_000.0, probe_score=probes, report_score=reports
+        )
+        more = replace(base, probe_score=2 * probes, probes=[alarm(Level.SLOW, "probes")])
         assert opinion(more).level >= max(opinion(base).level, Level.SLOW)
 
 
@@ -81,7 +81,7 @@ def test_what_blocks_an_all_clear_is_named() -> None:
 
 
 def test_a_start_is_never_in_the_future() -> None:
-    assert opinion(Evidence(AT_S, transfer_score=scaled(1.0))).start_s == AT_S
+    assert opinion(Evidence(AT_S, transfer_score=scaled(1.0), transfer_start_s=AT_S + 5)).start_s == AT_S
 
 
 def reports(counts: list[int], first: int = 0) -> list[Reports]:

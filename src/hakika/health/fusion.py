@@ -77,10 +77,10 @@ def opinion(evidence: Evidence, thresholds: Thresholds = FUSED) -> Opinion:
     standing = [alarm for alarm in (*evidence.transfers, *evidence.probes) if alarm.level]
     needed = min(1.0, max(0.0, (MANY_TOLD - evidence.transfers_told) / (MANY_TOLD - FEW_TOLD)))
     fused = fused_score(evidence.transfer_score, needed * evidence.probe_score, evidence.report_score)
-    own = evidence.transfer_score > 0 or evidence.probe_score > 0
-    by_fusion = thresholds.level(fused) if own else Level.QUIET
-    if evidence.transfer_start_s is None or evidence.at_s - evidence.transfer_start_s < LASTING_S:
-        by_fusion = min(by_fusion, Level.SLOW)
+    by_fusion = Level.QUIET
+    if evidence.transfer_start_s is not None:  # a bank's tests and reports do not say which of its corridors is meant
+        lasting = evidence.at_s - evidence.transfer_start_s >= LASTING_S
+        by_fusion = min(thresholds.level(fused), Level.PUBLISH if lasting else Level.SLOW)
     level = max([by_fusion, *(alarm.level for alarm in standing)])
     if not level:
         return Opinion(Level.QUIET, None, (), fused, _against(evidence, standing))
