@@ -1,12 +1,12 @@
-"""How soon anybody could know: the delay of a judge who knows everything but chance.
+"""How soon anybody could about know: the delay of a judge who knows everything but chance.
 
 A weak fault of a slow corridor shows in few transfers, and no rule reads from them what they do not tell. This judge
 knows the usual failure rate, the faulty one and the volume exactly, meets no blip, no wandering and no broken vantage,
 adds up every transfer and every synthetic test at full weight the moment it ends, and may open one false incident a
 month over twenty corridors, as any other. For that, the sum of log-likelihood ratios with a floor at zero is the
-fastest rule there is (Moustakides, Annals of Statistics 14, 1986). So its 95th percentile is a floor under everybody's,
-and a target below it cannot be met from these signals. It is drawn, not derived: the height that chance reaches as
-seldom is found by importance sampling under the fault.
+fastest rule there is in its worst mean delay (Moustakides, Annals of Statistics 14, 1986). That says nothing exact of
+a 95th percentile: a target a little below this one may be met, one far below cannot be from these signals. It is
+drawn, not derived: the height that chance reaches as seldom is found by importance sampling under the fault.
 """
 
 from dataclasses import dataclass

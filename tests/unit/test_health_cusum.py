@@ -6,7 +6,7 @@ import pytest
 from health_series import DAY, WIDTH_S, transfers
 
 from hakika.health.failures import RATES, RATES_AT, FailureModel, FailureWatch
-from hakika.health.fitting import TRUST_S, block_order, excursions, fit_failures, raised_by_chance, untaught
+from hakika.health.fitting import TRUST_S, block_order, excursions, fit_failures, raised_by_chance, tolerated, untaught
 from hakika.health.judgement import FLOORS, SHARE_PER_S, Level, floors_at
 from hakika.health.observations import Interval
 
@@ -111,6 +111,28 @@ def test_a_tolerated_blip_publishes_nothing_and_twice_as_long_does() -> None:
             levels = [watch.step(row * WIDTH_S, WIDTH_S, attempts, share * attempts) for row in range(rows)]
             highest = max((change[0] for change in levels if change), default=Level.QUIET)
             assert (highest is Level.PUBLISH) == (share == 0.25), (usual, attempts, share)
+
+
+def test_few_attempts_gather_less_and_need_less() -> None:
+    few, some, many = (tolerated(0.01, 0.1, WIDTH_S, FLOORS, together) for together in (1.0, 4.0, 10.0))
+    assert all(low <= middle <= high for low, middle, high in zip(few, some, many, strict=True))
+    assert few[0] < 0.8 * FLOORS.publish
+    assert many[0] >= 1.6 * FLOORS.publish
+
+
+def test_attempts_are_counted_since_the_evidence_was_worth_nothing() -> None:
+    watch = FailureWatch(FailureModel(0.01))
+    watch.step(0.0, WIDTH_S, 5, 0)
+    assert watch.told == 0
+    watch.step(10.0, WIDTH_S, 5, 2)
+    watch.step(20.0, WIDTH_S, 5, 1)
+    assert watch.told == 10
+    state = watch.to_state()
+    assert FailureWatch.from_state(watch.model, state).told == 10
+    assert FailureWatch.from_state(watch.model, state[:-1]).told == 0  # of a build that did not count
+    for row in range(3, 60):
+        watch.step(row * WIDTH_S, WIDTH_S, 30, 0)
+    assert watch.told == 0
 
 
 def test_who_looks_less_often_needs_less() -> None:

@@ -49,7 +49,7 @@ def test_reports_and_probes_pull_an_alarm_forward() -> None:
     half = Evidence(AT_S, transfer_score=14.0, transfer_start_s=9_850.0)
     assert opinion(half).level is Level.AMBER
     brief = Evidence(AT_S, transfer_score=14.0, transfer_start_s=9_950.0, probe_score=6.0, report_score=50.0)
-    assert opinion(brief).level is Level.SLOW  # a blip does this
+    assert opinion(brief).level is Level.AMBER  # a blip does this: nobody is told
     many = replace(brief, transfer_start_s=9_850.0, transfers_told=150.0, transfer_score=18.0)
     assert opinion(many).level is Level.SLOW  # a fifth of so many would have said it alone
     helped = Evidence(AT_S, transfer_score=14.0, transfer_start_s=9_850.0, probe_score=6.0, report_score=50.0)

@@ -232,7 +232,7 @@ def height_share(together: float) -> float:
 def _height(
     peaks: Sequence[float], watched_s: float, share_per_s: float, floors: Thresholds, lowest: float = 1.0
 ) -> float:
-    """The score that chance reaches seldom enough, never below the floor."""
+    """The score that chance reaches seldom enough, and the `lowest` share of the floor at least."""
     tails = [reached_by_chance(peaks, watched_s, share_per_s, share) for share in TAILS if peaks]
     return max([lowest * floors.publish, *tails])
 

@@ -19,7 +19,7 @@ from hakika.health.reports import REPORT_CAP
 PROBES_CAP = 13.5
 FUSED = FLOORS  # the side signals add up to 19.5: less than what is told to a bank
 FEW_TOLD, MANY_TOLD = 50.0, 150.0  # attempts: who has seen so many needs no support, and gets none
-LASTING_S = 120.0  # transfers must have been telling for so long: what a blip does to both is over by then
+LASTING_S = 120.0  # of telling transfers, before anybody is told: what a blip does to both is over by then
 FUSED_KIND = "fused"
 
 
@@ -80,7 +80,7 @@ def opinion(evidence: Evidence, thresholds: Thresholds = FUSED) -> Opinion:
     by_fusion = Level.QUIET
     if evidence.transfer_start_s is not None:  # a bank's tests and reports do not say which of its corridors is meant
         lasting = evidence.at_s - evidence.transfer_start_s >= LASTING_S
-        by_fusion = min(thresholds.level(fused), Level.PUBLISH if lasting else Level.SLOW)
+        by_fusion = min(thresholds.level(fused), Level.PUBLISH if lasting else Level.AMBER)
     level = max([by_fusion, *(alarm.level for alarm in standing)])
     if not level:
         return Opinion(Level.QUIET, None, (), fused, _against(evidence, standing))

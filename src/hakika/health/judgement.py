@@ -3,7 +3,7 @@
 A level is a step of certainty with a consequence of its own: amber only starts extra probes, slow is told to banks
 alone, publish opens an incident in public. Scores are log-likelihood ratios: how many times more probable the
 evidence is with the fault than without it, as a logarithm. The thresholds here are floors, measured on simulated
-series; fitting may raise them for a series whose own quiet days demand it, and never lowers them.
+series; fitting raises them for a series whose own quiet days demand it, and lowers them where attempts are few.
 """
 
 import math
