@@ -109,7 +109,7 @@ async def test_through_all_troubles_each_transfer_is_one_outcome(gateway: Gatewa
     await gateway.custody(*many(20, debtor_agent="bank-b"), sender="bank-b")
     async with Works.running(gateway, core) as works:
         await asyncio.sleep(1.0)
-        await works.until(SOME_FAILED, 1)  # a session that meets trouble first can take the second
+        await works.until(SOME_FAILED, 1, within_s=45.0)  # a session that meets trouble first can take the second
         core.trouble = lambda: ""
         await works.until(ENDED, 101)
     arrived, ended, own, failed = counted.sums()
