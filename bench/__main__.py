@@ -1,27 +1,21 @@
-"""`python -m bench [NAME] [ARGUMENTS]`: runs one benchmark, or all of them; `make bench ONLY=NAME` calls it.
+"""`python -m bench [NAME ...] [ARGUMENTS]`: runs benchmarks; `make bench ONLY="L1 G1"` calls it.
 
-A benchmark is a module with `main(arguments) -> exit code`; a new one is one more line in `BENCHMARKS`. Each writes
-its figures to `var/bench/` and shows them on the terminal.
+`DET` measures how fast outages are detected (bench/det.py); every other name is a kind of work whose speed is measured
+beside other programs (bench/speed/run.py), and without a name all of those are that fit into 40 minutes.
 """
 
 import importlib
 import sys
 
-BENCHMARKS = {"DET": "bench.det"}
-
 
 def main(arguments: list[str]) -> int:
     """Run what is asked for; 2 for a name that does not exist."""
-    named = bool(arguments) and not arguments[0].startswith("-")
-    names = [arguments[0].upper()] if named else list(BENCHMARKS)
-    for name in names:
-        if name not in BENCHMARKS:
-            print(f"There is no benchmark {name}. There are: {', '.join(BENCHMARKS)}", file=sys.stderr)
-            return 2
-        code: int = importlib.import_module(BENCHMARKS[name]).main(arguments[named:])
-        if code:
-            return code
-    return 0
+    if arguments and arguments[0].upper() == "DET":
+        module, rest = "bench.det", arguments[1:]
+    else:
+        module, rest = "bench.speed.run", arguments
+    code: int = importlib.import_module(module).main(rest)
+    return code
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""`make bench`: measure the kinds of work that are asked for, show a table, keep the rows.
+
+Without names it measures everything that fits into 40 minutes. A short run (`--quick`) says so in its table: it is
+there to see that a benchmark works, not to quote.
+"""
+
+import argparse
+import asyncio
+import importlib
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.speed.context import Bench
+from bench.speed.figures import Row, keep
+from bench.speed.peer_pgbench import DATABASE, Pgbench
+from bench.speed.probe import machine
+from bench.speed.server import running
+
+WORK = {"L1": "bench.speed.l1", "L2": "bench.speed.l2"}
+BY_NAME_ONLY = frozenset({"H1", "KILL"})
+FOLDER = Path("var/bench")
+LATEST = "latest.json"
+
+
+def main(arguments: list[str]) -> int:
+    """Measure; 0 when every row's books are right, 1 when any is not, 2 for a name that does not exist."""
+    asked = _parser().parse_args(arguments)
+    console = Console()
+    names = [name.upper() for name in asked.names] or [name for name in WORK if name not in BY_NAME_ONLY]
+    unknown = [name for name in names if name not in WORK]
+    if unknown:
+        console.print(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(WORK)}")
+        return 2
+    rows = asyncio.run(_measure(names, asked, console))
+    return 0 if all(row.books_ok for row in rows) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="make bench", description="Measure how fast, beside other programs.")
+    made.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(WORK)}")
+    made.add_argument("--repeats", type=int, default=3)
+    made.add_argument("--seconds", type=float, default=8.0, help="how long one repeat is, about")
+    made.add_argument("--quick", action="store_true", help="one short repeat: to see that it works")
+    made.add_argument("--full", action="store_true", help="full size where a benchmark has a smaller one by default")
+    return made
+
+
+async def _measure(names: list[str], asked: argparse.Namespace, console: Console) -> list[Row]:
+    facts = machine(FOLDER)
+    console.print(
+        f"{facts['cores']} cores, {facts['memory_gib']} GiB, load {facts['load_before']}, "
+        f"fdatasync {facts['fsync_us']} us, Python {facts['python']}",
+        style="dim",
+        highlight=False,
+    )
+    rows: list[Row] = []
+    async with running(FOLDER / "postgres") as server:
+        await server.execute(f"CREATE DATABASE {DATABASE}")
+        pgbench = Pgbench(server.url())
+        repeats, seconds = (1, 2.0) if asked.quick else (asked.repeats, asked.seconds)
+        bench = Bench(server, pgbench, console, FOLDER, repeats, seconds, asked.full)
+        bench.say("P: filling pgbench's tables, then the best of 4, 16 and 32 clients ...")
+        await pgbench.prepare()
+        await pgbench.best()
+        found = ", ".join(f"{clients}: {per_s:,.0f}/s" for clients, per_s in pgbench.by_clients.items())
+        bench.say(f"  {found}")
+        for name in names:
+            rows += await importlib.import_module(WORK[name]).measure(bench)
+            keep(rows, facts, FOLDER / LATEST)
+    _show(rows, console, quick=asked.quick)
+    return rows
+
+
+def _show(rows: list[Row], console: Console, *, quick: bool) -> None:
+    table = Table(title="One short repeat: not to be quoted" if quick else "Medians of the repeats", title_style="bold")
+    for heading in (
+        "",
+        "work",
+        "per second",
+        "ratio to P",
+        "spread",
+        "target",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "books",
+    ):
+        table.add_column(heading, justify="left" if heading in ("", "work") else "right")
+    for row in rows:
+        target = "" if row.target.ratio is None else f"{row.target.ratio:g}"
+        style = "" if row.met else "bold"
+        table.add_row(
+            row.id,
+            row.name,
+            f"{row.value:,.0f}",
+            f"{row.ratio:.2f}",
+            f"{min(row.ratios):.2f}-{max(row.ratios):.2f}",
+            target if row.met else f"{target} missed",
+            f"{row.p50_ms:.1f}",
+            f"{row.p99_ms:.1f}",
+            f"{row.p999_ms:.1f}",
+            "right" if row.books_ok else "WRONG",
+            style=style,
+        )
+    console.print(table)
