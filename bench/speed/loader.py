@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.speed.loop import Outcome
 
-KINDS = {"entries": "bench.speed.load_entries"}
+KINDS = {"entries": "bench.speed.load_entries", "transfers": "bench.speed.load_transfers"}
 
 
 class Loader:

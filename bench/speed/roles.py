@@ -5,12 +5,13 @@ They are started as an operator starts them, by `hakika serve`, and nothing of t
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from hakika.simulator.children import Child
-from hakika.simulator.folder import StateFolder
+from hakika.simulator.folder import StateFolder, Value
 from hakika.store.embedded import RoleAccess
 from hakika.store.ports import HeldPorts
 
@@ -54,6 +55,34 @@ class Roles:
             {},
         )
         await self.start("core", settings)
+
+    async def start_gateway(self, access: RoleAccess, banks: Sequence[str], callback_port: int) -> None:
+        """The gateway on its database, with banks that are all called back on one port of this machine."""
+        keys = self.folder.keys
+        self.folder.key_pair("gateway")
+        self.folder.secret("gateway.app.url", access.app_url)
+        tables: list[dict[str, Value]] = []
+        for bank in banks:
+            _, public = self.folder.key_pair(bank)
+            callback = f"http://127.0.0.1:{callback_port}/{bank}/iso20022"
+            row = {"id": bank, "name": bank.title(), "kid": f"{bank}-1", "public_key_file": str(public)}
+            tables.append({**row, "callback_url": callback})
+        settings = self.folder.write_settings(
+            "gateway",
+            {
+                "role": "gateway",
+                "listen": f"127.0.0.1:{self.ports['gateway']}",
+                "database_url_file": str(keys / "gateway.app.url"),
+                "core_url": f"http://127.0.0.1:{self.ports['core']}",
+                "core_token_file": str(keys / "gateway-core.token"),
+                "signing_key_file": str(keys / "gateway.pem"),
+                "kid": "gateway-1",
+                "public_url": f"http://127.0.0.1:{self.ports['gateway']}",
+                "bank_rate_per_s": 1_000_000.0,  # the pace that was agreed with the banks is not what is measured
+            },
+            {"bank": tables},
+        )
+        await self.start("gateway", settings)
 
     async def start(self, name: str, settings: Path) -> None:
         """Any role by its settings file."""

@@ -18,7 +18,7 @@ from bench.speed.peer_pgbench import DATABASE, Pgbench
 from bench.speed.probe import machine
 from bench.speed.server import running
 
-WORK = {"L1": "bench.speed.l1", "L2": "bench.speed.l2"}
+WORK = {"L1": "bench.speed.l1", "L2": "bench.speed.l2", "G1": "bench.speed.g1", "G2": "bench.speed.g2"}
 BY_NAME_ONLY = frozenset({"H1", "KILL"})
 FOLDER = Path("var/bench")
 LATEST = "latest.json"

@@ -1,0 +1,49 @@
+"""G1: bank to wallet, complete: a signed pacs.008 in, custody receipt, wallet credited, final pacs.002 out.
+
+One transfer a message, 256 under way at once, two banks. A transfer's time runs from the first byte of its message to
+its final status at the bank; final statuses of one bank are gathered by the gateway for at most 20 ms.
+"""
+
+from bench.speed.context import Bench, Counted
+from bench.speed.figures import Row, Target
+from bench.speed.loader import Loader
+from bench.speed.platform import Platform
+
+IN_FLIGHT = 256
+PER_S_MAX = 6_000
+TARGET = Target(ratio=0.5, p99_ms=250.0)
+
+
+async def measure(bench: Bench) -> list[Row]:
+    """One row."""
+    name = f"bank to wallet, one a message, {IN_FLIGHT} under way"
+    return [await transfers(bench, "G1", name, 1, IN_FLIGHT, PER_S_MAX, TARGET)]
+
+
+async def transfers(
+    bench: Bench, id_: str, name: str, per_message: int, in_flight: int, per_s_max: int, target: Target
+) -> Row:
+    """Measure transfers of `per_message` a message on a platform of their own."""
+    platform = await Platform.start(bench, id_)
+    told: list[dict[str, float]] = []
+
+    async def work(number: int) -> Counted:
+        seconds = bench.seconds if number else min(3.0, bench.seconds)
+        messages = int(per_s_max * seconds / per_message)
+        settings = platform.load(
+            messages=messages, per_message=per_message, in_flight=in_flight, seconds=seconds, seed=1000 + number
+        )
+        async with Loader("transfers", settings, bench.folder) as loader:
+            outcome, waits = await loader.go()
+        platform.completed += int(outcome["answered"])
+        told.append(outcome)
+        return Counted(int(outcome["count"]), outcome["seconds"], waits)
+
+    try:
+        repeats = await bench.repeated(id_, work)
+        ok, words = platform.books()
+    finally:
+        await platform.stop()
+    bench.say(f"  books {'right' if ok else 'WRONG'}: {words}")
+    extra = {"load_generator_cores": max(one["cpu_share"] for one in told)}
+    return Row(id_, name, "transfers/s", repeats, ok, target, extra=dict(extra))
