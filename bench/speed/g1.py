@@ -5,6 +5,8 @@ its final status at the bank; final statuses of one bank are gathered by the gat
 """
 
 from bench.speed.context import Bench, Counted
+from bench.speed.cpu import mean
+from bench.speed.cpu import told as in_words
 from bench.speed.figures import Row, Target
 from bench.speed.loader import Loader
 from bench.speed.platform import Platform
@@ -26,6 +28,7 @@ async def transfers(
     """Measure transfers of `per_message` a message on a platform of their own."""
     platform = await Platform.start(bench, id_)
     told: list[dict[str, float]] = []
+    costs: list[dict[str, float]] = []
 
     async def work(number: int) -> Counted:
         seconds = bench.seconds if number else min(3.0, bench.seconds)
@@ -34,7 +37,9 @@ async def transfers(
             messages=messages, per_message=per_message, in_flight=in_flight, seconds=seconds, seed=1000 + number
         )
         async with Loader("transfers", settings, bench.folder) as loader:
+            meter = platform.meter()
             outcome, waits = await loader.go()
+        costs.append({**meter.per_unit_ms(outcome["answered"]), "load": loader.cost_ms(outcome)})
         platform.completed += int(outcome["answered"])
         told.append(outcome)
         return Counted(int(outcome["count"]), outcome["seconds"], waits)
@@ -45,5 +50,8 @@ async def transfers(
     finally:
         await platform.stop()
     bench.say(f"  books {'right' if ok else 'WRONG'}: {words}")
-    extra = {"load_generator_cores": max(one["cpu_share"] for one in told)}
-    return Row(id_, name, "transfers/s", repeats, ok, target, extra=dict(extra))
+    cost = mean(costs[1:])
+    bench.say(f"  processor time for one, ms: {in_words(cost)}")
+    extra: dict[str, float | str] = {f"cpu_ms_{part}": ms for part, ms in cost.items()}
+    extra["load_generator_cores"] = max(one["cpu_share"] for one in told)
+    return Row(id_, name, "transfers/s", repeats, ok, target, extra=extra)

@@ -7,11 +7,13 @@ measured is everything from commands to answers after the commit.
 """
 
 import gc
+import os
 import random
 import time
 from collections.abc import Callable
 
 from bench.speed.context import Bench, Counted
+from bench.speed.cpu import Meter, mean, told
 from bench.speed.figures import Row, Target
 from bench.speed.ledger import BATCH, Ledger, books, opened, post
 from hakika import clock
@@ -46,14 +48,15 @@ async def _row(bench: Bench, id_: str, name: str, accounts: int, make: Maker, ta
     ledger = await opened(bench, accounts, funded=accounts * 99 // 100)
     bench.say(f"  open and funded in {time.monotonic() - begun_s:.0f} s")
     chance = random.Random(SEED)  # noqa: S311 - repeatable work
-    stored = 0
     count = max(10, int(BATCHES * bench.seconds / 8))
     seen: list[int] = []
+    costs: list[dict[str, float]] = []
 
     async def work(number: int) -> Counted:
-        nonlocal stored
         work_batches = make(ledger, chance, count if number else max(5, count // 5))
+        meter = Meter({"ledger": os.getpid()}, bench.server.postgres.pid)
         counted, new = await _post(ledger, work_batches)
+        costs.append(meter.per_unit_ms(counted.count))
         seen.append(new)
         return counted
 
@@ -65,7 +68,9 @@ async def _row(bench: Bench, id_: str, name: str, accounts: int, make: Maker, ta
         await ledger.close()
         await bench.server.drop(ledger.access)
     bench.say(f"  books {'right' if ok else 'WRONG'}: {words}")
-    return Row(id_, f"ledger in process, {name}", "entries/s", repeats, ok, target)
+    bench.say(f"  processor time for one, ms: {told(mean(costs[1:]))}")
+    extra: dict[str, float | str] = {f"cpu_ms_{part}": ms for part, ms in mean(costs[1:]).items()}
+    return Row(id_, f"ledger in process, {name}", "entries/s", repeats, ok, target, extra=extra)
 
 
 async def _post(ledger: Ledger, work: list[list[Post]]) -> tuple[Counted, int]:

@@ -8,6 +8,8 @@ of its answer.
 from collections.abc import Awaitable, Callable
 
 from bench.speed.context import Bench, Counted
+from bench.speed.cpu import Meter, mean
+from bench.speed.cpu import told as in_words
 from bench.speed.figures import Row, Target
 from bench.speed.ledger import Ledger, books, opened
 from bench.speed.loader import Loader
@@ -35,13 +37,18 @@ async def measure(bench: Bench) -> list[Row]:
         await roles.start_core(ledger.access)
         for id_, connections, hot, target in WORK:
             told: list[dict[str, float]] = []
-            repeats = await bench.repeated(id_, _worker(bench, roles, ledger, connections, hot, told))
+            costs: list[dict[str, float]] = []
+            repeats = await bench.repeated(id_, _worker(bench, roles, ledger, connections, hot, told, costs))
             acknowledged += int(sum(one["answered"] for one in told))
             ok, words = await books(ledger.access, acknowledged)
             bench.say(f"  books {'right' if ok else 'WRONG'}: {words}")
             share = max(one["cpu_share"] for one in told)
+            cost = mean(costs[1:])
+            bench.say(f"  processor time for one, ms: {in_words(cost)}")
             name = f"ledger over HTTP, {connections} connections{', one account in every entry' if hot else ''}"
-            rows.append(Row(id_, name, "entries/s", repeats, ok, target, extra={"load_generator_cores": share}))
+            extra: dict[str, float | str] = {"load_generator_cores": share}
+            extra |= {f"cpu_ms_{part}": ms for part, ms in cost.items()}
+            rows.append(Row(id_, name, "entries/s", repeats, ok, target, extra=extra))
     finally:
         await roles.stop()
         await bench.server.drop(ledger.access)
@@ -49,7 +56,13 @@ async def measure(bench: Bench) -> list[Row]:
 
 
 def _worker(
-    bench: Bench, roles: Roles, ledger: Ledger, connections: int, hot: bool, told: list[dict[str, float]]
+    bench: Bench,
+    roles: Roles,
+    ledger: Ledger,
+    connections: int,
+    hot: bool,
+    told: list[dict[str, float]],
+    costs: list[dict[str, float]],
 ) -> Callable[[int], Awaitable[Counted]]:
     async def work(number: int) -> Counted:
         seconds = bench.seconds if number else min(3.0, bench.seconds)
@@ -65,7 +78,9 @@ def _worker(
             "seed": 1000 * connections + number,
         }
         async with Loader("entries", settings, bench.folder) as loader:
+            meter = Meter({"core": roles.children["core"].pid}, bench.server.postgres.pid)
             outcome, waits = await loader.go()
+        costs.append({**meter.per_unit_ms(outcome["answered"]), "load": loader.cost_ms(outcome)})
         told.append(outcome)
         return Counted(int(outcome["count"]), outcome["seconds"], waits)
 

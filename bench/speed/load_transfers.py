@@ -131,9 +131,9 @@ class _Loop:
             self._send()
         whole = time.perf_counter() - begun
         window = min(whole, self._ends - begun)
-        share = (time.process_time() - begun_cpu) / whole
+        cpu_s = time.process_time() - begun_cpu
         self._close()
-        outcome = Outcome(len(self._waits), window, self._waits, share, self._ended)
+        outcome = Outcome(len(self._waits), window, self._waits, cpu_s / whole, cpu_s, self._ended)
         taken = sorted(self._taken)
         at = {name: 1000 * taken[int(len(taken) * part)] for name, part in (("p50", 0.5), ("p99", 0.99)) if taken}
         return outcome, {"custody_ms": at, "late": self._late}

@@ -56,6 +56,11 @@ class Loader:
         waits.frombytes(self._waits.read_bytes())
         return told, waits
 
+    @staticmethod
+    def cost_ms(told: dict[str, Any]) -> float:
+        """Milliseconds of its own processor time for each unit of work."""
+        return round(1000 * float(told["cpu_s"]) / max(1, int(told["answered"])), 4)
+
     async def _tell(self, line: str) -> None:
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(line.encode() + b"\n")
@@ -72,7 +77,7 @@ class Loader:
 def tell(outcome: Outcome, waits_file: str, **more: Any) -> None:
     """Write the outcome for whoever started us."""
     Path(waits_file).write_bytes(outcome.waits_s.tobytes())
-    told = {"count": outcome.count, "seconds": outcome.seconds, "cpu_share": outcome.cpu_share}
+    told = {"count": outcome.count, "seconds": outcome.seconds, "cpu_share": outcome.cpu_share, "cpu_s": outcome.cpu_s}
     print(json.dumps({**told, "answered": outcome.answered, **more}), flush=True)
 
 

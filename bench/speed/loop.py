@@ -28,6 +28,7 @@ class Outcome:
     seconds: float
     waits_s: "array[float]"
     cpu_share: float
+    cpu_s: float  # processor time that it used
     answered: int  # all that were answered, those after the window too: what the books must hold
 
 
@@ -131,5 +132,5 @@ def closed_loop(
     finally:
         there.close()
     window = min(time.perf_counter(), ends) - begun
-    cpu_share = (time.process_time() - begun_cpu) / (time.perf_counter() - begun)
-    return Outcome(counted, window, waits, cpu_share, answered)
+    cpu_s = time.process_time() - begun_cpu
+    return Outcome(counted, window, waits, cpu_s / (time.perf_counter() - begun), cpu_s, answered)

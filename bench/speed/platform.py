@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 
 from bench.speed.context import Bench
+from bench.speed.cpu import Meter
 from bench.speed.ledger import FIRST_MSISDN, opened
 from bench.speed.roles import Roles
 from hakika import clock
@@ -71,6 +72,11 @@ class Platform:
             "seconds": seconds,
             "seed": seed,
         }
+
+    def meter(self) -> Meter:
+        """Counts the processor time of both roles and of PostgreSQL from now on."""
+        processes = {name: child.pid for name, child in self.roles.children.items()}
+        return Meter(processes, self.bench.server.postgres.pid)
 
     def books(self) -> tuple[bool, str]:
         """`hakika verify` on both databases, settled; and as many completed as the banks were told of. Blocks."""

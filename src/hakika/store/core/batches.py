@@ -19,22 +19,35 @@ from hakika.store.core.arrays import byteas, ints, texts, uuids
 from hakika.store.core.chain import FIRST, Link
 from hakika.store.lane import StoreFault
 
-# Statistics lag behind a table that grows from nothing; a plan chosen by them would scan it.
-SETUP: tuple[LiteralString, ...] = ("SET enable_seqscan = off", "SET plan_cache_mode = force_generic_plan")
+# Statistics lag behind a table that grows from nothing; a plan chosen by them would walk over all of it. Whatever is
+# asked here is a search by key for each id, so nothing else is left to the planner.
+SETUP: tuple[LiteralString, ...] = (
+    "SET enable_seqscan = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+    "SET enable_material = off",
+    "SET plan_cache_mode = force_generic_plan",
+)
 SLOT_LOCK = 0x48414B49  # first key of the advisory locks on writer slots
 
 Connection = psycopg.AsyncConnection[Any]
 
+# One array a column: 1,800 accounts read in half the time that as many rows take.
 LOCK: LiteralString = """
-SELECT id, debits_pending, credits_pending, debits_posted, credits_posted, uuid_send(last_entry),
-    debits_must_not_exceed_credits, credits_must_not_exceed_debits, ceiling_minor, currency
-FROM account
-WHERE id IN (
-    SELECT unnest(%(accounts)s)
-    UNION SELECT account FROM wallet_account WHERE msisdn = ANY (%(msisdns)s)
-    UNION SELECT account FROM bank_position WHERE bank = ANY (%(banks)s)
-)
-ORDER BY id FOR NO KEY UPDATE
+SELECT array_agg(id), array_agg(debits_pending), array_agg(credits_pending), array_agg(debits_posted),
+    array_agg(credits_posted), array_agg(uuid_send(last_entry)), array_agg(debits_must_not_exceed_credits),
+    array_agg(credits_must_not_exceed_debits), array_agg(ceiling_minor), array_agg(currency)
+FROM (
+    SELECT id, debits_pending, credits_pending, debits_posted, credits_posted, last_entry,
+        debits_must_not_exceed_credits, credits_must_not_exceed_debits, ceiling_minor, currency
+    FROM account
+    WHERE id IN (
+        SELECT unnest(%(accounts)s)
+        UNION SELECT account FROM wallet_account WHERE msisdn = ANY (%(msisdns)s)
+        UNION SELECT account FROM bank_position WHERE bank = ANY (%(banks)s)
+    )
+    ORDER BY id FOR NO KEY UPDATE
+) AS locked
 """
 INCARNATION: LiteralString = """
 SELECT number, redriven_ms IS NOT NULL FROM incarnation ORDER BY number DESC LIMIT 1
@@ -153,7 +166,9 @@ async def look(connection: Connection, needs: Needs) -> Looked:
         positions = await _ask(connection, POSITIONS, wanted) if needs.banks else None
         known = await _ask(connection, KNOWN, ids) if needs.ids else None
         resolved = await _ask(connection, RESOLVED, ids) if needs.pending_ids else None
-    accounts = {row[0]: Account(*row[1:]) for row in await locked.fetchall()}
+    (columns,) = await locked.fetchall()
+    ids_found, *balances = (column or () for column in columns)  # no account at all: NULL and not an empty array
+    accounts = dict(zip(ids_found, map(Account._make, zip(*balances, strict=True)), strict=True))
     life = await lives.fetchone()
     if life is None:
         raise InvariantBroken("the database has no incarnation")

@@ -16,6 +16,7 @@ FIRST = bytes(32)  # what comes before the first link
 BATCH_FORM = "hakika-batch-1"
 ANCHOR_FORM = "hakika-anchor-1"
 _NO_BALANCES = "|" * 7
+_BALANCES = "|".join(["%d"] * 8)
 
 
 class Link(NamedTuple):
@@ -29,13 +30,15 @@ class Link(NamedTuple):
 
 def row_line(row: Row) -> str:
     """One row: 24 fields between bars, ids and hashes in lower-case hex, NULL as nothing."""
-    after = _NO_BALANCES if row.after is None else "|".join(map(str, row.after))
-    debit_previous, credit_previous = row.previous
+    (entry_id, head, member, members, kind, refusal, debit, credit, amount, currency, pending_id, expires_ms,
+     content, fee, after, (debit_previous, credit_previous)) = row  # fmt: skip
+    own = entry_id.hex()
     return (
-        f"{row.id.hex()}|{row.head.hex()}|{row.member}|{row.members}|{row.kind}|{row.refusal or ''}|"
-        f"{row.debit or ''}|{row.credit or ''}|{row.amount or ''}|{row.currency}|{_hex(row.pending_id)}|"
-        f"{'' if row.expires_ms is None else row.expires_ms}|{_hex(row.content)}|{row.fee}|"
-        f"{after}|{_hex(debit_previous)}|{_hex(credit_previous)}\n"
+        f"{own}|{own if head == entry_id else head.hex()}|{member}|{members}|{kind}|{refusal or ''}|"
+        f"{debit or ''}|{credit or ''}|{amount or ''}|{currency}|{pending_id.hex() if pending_id else ''}|"
+        f"{'' if expires_ms is None else expires_ms}|{content.hex() if content else ''}|{fee}|"
+        f"{_NO_BALANCES if after is None else _BALANCES % after}|{debit_previous.hex() if debit_previous else ''}|"
+        f"{credit_previous.hex() if credit_previous else ''}\n"
     )
 
 
@@ -55,7 +58,3 @@ def anchor_hash(before: bytes, incarnation: int, number: int, at_ms: int, heads:
     for head in heads:
         digest.update(f"{head.slot}|{head.seq}|{head.hash.hex()}\n".encode())
     return digest.digest()
-
-
-def _hex(value: bytes | None) -> str:
-    return "" if value is None else value.hex()

@@ -218,7 +218,9 @@ COMMENT ON FUNCTION incarnation_is_redriven_once() IS 'The one change of an inca
 CREATE TRIGGER incarnation_append_only BEFORE UPDATE ON incarnation
     FOR EACH ROW EXECUTE FUNCTION incarnation_is_redriven_once();
 
--- Set-based: one check a statement, not one a row.
+-- Set-based: one check a statement, not one a row. Whatever is looked up outside the statement's own rows is a subquery
+-- that cannot become a join (scalar, or LATERAL with a LIMIT): it is planned as one search by primary key for each row
+-- and as nothing else, however small the tables were when the plan was made.
 
 CREATE FUNCTION entries_fit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -227,29 +229,34 @@ BEGIN
             SELECT slot, seq, count(*) AS entries, min(position) AS first, max(position) AS last
             FROM added GROUP BY slot, seq
         ) AS part
-        LEFT JOIN batch USING (slot, seq)
-        WHERE batch.slot IS NULL OR batch.entries <> part.entries OR part.first <> 0
-            OR part.last <> part.entries - 1 OR batch.xmin <> pg_current_xact_id()::xid
+        LEFT JOIN LATERAL (
+            SELECT batch.entries, batch.xmin AS written FROM batch
+            WHERE batch.slot = part.slot AND batch.seq = part.seq LIMIT 1
+        ) AS link ON true
+        WHERE link.entries IS DISTINCT FROM part.entries OR part.first <> 0
+            OR part.last <> part.entries - 1 OR link.written <> pg_current_xact_id()::xid
     ) THEN
         RAISE EXCEPTION 'entries come whole with the batch of their own transaction'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entry_in_its_batch';
     END IF;
     IF EXISTS (
-        SELECT FROM (
-            SELECT debit AS id, currency FROM added WHERE refusal IS NULL AND kind <> 'burn'
-            UNION SELECT credit, currency FROM added WHERE refusal IS NULL AND kind <> 'burn'
-        ) AS named
-        LEFT JOIN account USING (id, currency)
-        WHERE account.role IS NULL
+        SELECT FROM added
+        WHERE refusal IS NULL AND kind <> 'burn'
+            AND ((SELECT account.currency FROM account WHERE account.id = added.debit) IS DISTINCT FROM added.currency
+                OR (SELECT account.currency FROM account WHERE account.id = added.credit)
+                    IS DISTINCT FROM added.currency)
     ) THEN
         RAISE EXCEPTION 'a posted entry names two accounts of its currency'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entry_accounts';
     END IF;
     IF EXISTS (
         SELECT FROM added
-        LEFT JOIN entry AS pending ON pending.id = added.pending_id
+        LEFT JOIN LATERAL (
+            SELECT entry.kind, entry.refusal, entry.debit, entry.credit, entry.amount_minor FROM entry
+            WHERE entry.id = added.pending_id LIMIT 1
+        ) AS pending ON true
         WHERE added.refusal IS NULL AND added.pending_id IS NOT NULL
-            AND (pending.id IS NULL OR pending.kind <> 'pending' OR pending.refusal IS NOT NULL
+            AND (pending.kind IS DISTINCT FROM 'pending' OR pending.refusal IS NOT NULL
                 OR pending.debit <> added.debit OR pending.credit <> added.credit
                 OR added.amount_minor > pending.amount_minor)
     ) THEN
@@ -285,16 +292,22 @@ BEGIN
     END IF;
     IF EXISTS (
         SELECT FROM updated
-        LEFT JOIN entry ON entry.id = updated.last_entry AND entry.xmin = pg_current_xact_id()::xid
+        LEFT JOIN LATERAL (
+            SELECT entry.xmin AS written, entry.debit, entry.credit,
+                entry.debit_debits_pending, entry.debit_credits_pending, entry.debit_debits_posted,
+                entry.debit_credits_posted, entry.credit_debits_pending, entry.credit_credits_pending,
+                entry.credit_debits_posted, entry.credit_credits_posted
+            FROM entry WHERE entry.id = updated.last_entry LIMIT 1
+        ) AS last ON last.written = pg_current_xact_id()::xid
         WHERE CASE updated.id
-                WHEN entry.debit THEN
-                    (entry.debit_debits_pending, entry.debit_credits_pending, entry.debit_debits_posted,
-                        entry.debit_credits_posted)
+                WHEN last.debit THEN
+                    (last.debit_debits_pending, last.debit_credits_pending, last.debit_debits_posted,
+                        last.debit_credits_posted)
                     IS DISTINCT FROM (updated.debits_pending, updated.credits_pending, updated.debits_posted,
                         updated.credits_posted)
-                WHEN entry.credit THEN
-                    (entry.credit_debits_pending, entry.credit_credits_pending, entry.credit_debits_posted,
-                        entry.credit_credits_posted)
+                WHEN last.credit THEN
+                    (last.credit_debits_pending, last.credit_credits_pending, last.credit_debits_posted,
+                        last.credit_credits_posted)
                     IS DISTINCT FROM (updated.debits_pending, updated.credits_pending, updated.debits_posted,
                         updated.credits_posted)
                 ELSE true
