@@ -7,6 +7,7 @@ there to see that a benchmark works, not to quote.
 import argparse
 import asyncio
 import importlib
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
     names = [name.upper() for name in asked.names] or [name for name in WORK if name not in BY_NAME_ONLY]
     unknown = [name for name in names if name not in WORK]
     if unknown:
-        console.print(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(WORK)}")
+        print(f"There is no benchmark {', '.join(unknown)}. There are: DET, {', '.join(WORK)}", file=sys.stderr)
         return 2
     rows = asyncio.run(_measure(names, asked, console))
     return 0 if all(row.books_ok for row in rows) else 1

@@ -181,8 +181,11 @@ def _answer(
 
 
 def _entry_answers(asked: Set, outcomes: list[Outcome]) -> list[EntryAnswer] | NotRedriven:
-    if outcomes[0].code == AWAITING_REDRIVE:
+    code = outcomes[0].code
+    if code == AWAITING_REDRIVE:
         return NotRedriven()
+    if code == Code.POSTED:  # then so is every member
+        return [EntryAnswer(entry.id, "posted", code) for entry in asked.entries]
     return [EntryAnswer(entry.id, *_named(outcome)) for entry, outcome in zip(asked.entries, outcomes, strict=True)]
 
 
