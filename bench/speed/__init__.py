@@ -1,0 +1,1 @@
+"""How fast Hakika is beside others who do the same work on the same machine."""
