@@ -5,7 +5,7 @@ and is what a recovery would read. 16 connections in 2 processes, a thread on ea
 
 What was tried on 2 cores shared with other work: psycopg's asynchronous connections on an event loop (2.2 to 2.7 k/s
 where threads make 3.4 to 3.8 k/s: 0.15 ms of CPU a saga in Python against 0.12), one process (3.0 k/s), 32 connections
-(no more sagas, twice the latency). Statements are prepared on first use and parameters of numbers go in binary.
+(no more sagas, twice the latency). Statements are prepared on first use.
 """
 
 from collections.abc import Callable
