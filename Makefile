@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 SCENARIO ?= outages/2023-07-27.toml
@@ -12,7 +13,7 @@ ONLY ?=
 QUICK ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-dev apt axe check format demo scenarios test plants bench up screens requirements clean
+.PHONY: help setup setup-dev apt axe check format demo scenarios test plants bench peers up screens requirements clean
 
 help: ## Show what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,13 @@ plants: setup-dev ## Switch off each rule in turn and see its test fail
 bench: setup-dev ## Measure; ONLY=DET for one benchmark, BENCH_ARGS=--full for the long run
 	@$(BIN)/python -m bench $(ONLY) $(BENCH_ARGS)
 
+peers: $(PEERS)/.peers ## Fetch what speed is compared with: DBOS, Restate (its server needs npm)
+	@tools/restate.sh "$(PEERS)"
+
+$(PEERS)/.peers: requirements-peers.txt tools/setup.sh
+	@tools/setup.sh "$(PYTHON)" "$(PEERS)" requirements-peers.txt
+	@touch $@
+
 screens: setup-dev apt ## Screenshots of every page, and of the last report, into var/screens
 	@$(BIN)/python tools/screens.py
 	@HAKIKA_SCREENS=$(CURDIR)/var/screens $(BIN)/python -m pytest -n 0 tests/store/test_health_screens_in_browser.py -k fits
@@ -70,6 +78,7 @@ format: setup-dev ## Format the code
 requirements: ## Pin again, with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --group dev pyproject.toml -o requirements-dev.txt
+	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --group pyproject.toml:peers -o requirements-peers.txt
 
 clean: ## Remove what make has built; data under var/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache build
