@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import uvloop
+
 from hakika.settings import CoreSettings, GatewaySettings, HealthSettings, ProbeSettings, load, secret
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def _run(role: Coroutine[Any, Any, None]) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx2", "httpcore2", "_granian"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    asyncio.run(role)
+    uvloop.run(role)
 
 
 def settle_memory() -> None:

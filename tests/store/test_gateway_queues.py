@@ -221,16 +221,6 @@ async def test_release_gives_up_only_ones_own(asked: Queues) -> None:
         assert row == (until_ms,)
 
 
-async def test_sending_is_for_the_first_holder_alone(asked: Queues) -> None:
-    transfers = [asked.held("bank-a", NOW_MS + 9_000) for _ in range(3)]
-    open_, taken = asked.sql.attempt(transfers[0]), asked.sql.attempt(transfers[1])
-    asked.sql.closed(transfers[2], "burnt")
-    asked.sql.app.execute("UPDATE attempt SET lease_holder = %s, lease_token = 2 WHERE id = %s", (SECOND, taken))
-    for holder, expected in ((FIRST, [open_]), (SECOND, [])):
-        found = await asked.ask(partial(queues.for_sending, transfers=transfers, holder=holder))
-        assert [one.id for one in found] == expected
-
-
 # --- returns and burns --------------------------------------------------------------------------------------
 
 

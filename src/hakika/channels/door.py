@@ -268,11 +268,8 @@ async def _body(proto: _Protocol, headers: Mapping[str, str], limit: int) -> byt
         raise RequestRefused(problem(400, "Unreadable Content-Length", "Content-Length", "decimal digits"))
     if length == "0":
         return b""
-    too_large = RequestRefused(
-        problem(413, "Body too large", "body", f"at most {limit} bytes", headers=(("connection", "close"),))
-    )
     if length is not None and int(length) > limit + DISCARD_MAX:
-        raise too_large
+        raise _too_large(limit)
     try:
         async with asyncio.timeout(BODY_READ_S):
             if length is not None and int(length) <= limit:
@@ -282,8 +279,13 @@ async def _body(proto: _Protocol, headers: Mapping[str, str], limit: int) -> byt
         late = problem(408, "Body not received in time", "body", f"within {BODY_READ_S:g} s")
         raise RequestRefused(late) from error
     if body is None:
-        raise too_large
+        raise _too_large(limit)
     return body
+
+
+def _too_large(limit: int) -> RequestRefused:
+    refusal = problem(413, "Body too large", "body", f"at most {limit} bytes", headers=(("connection", "close"),))
+    return RequestRefused(refusal)
 
 
 async def _bounded(proto: _Protocol, limit: int) -> bytes | None:

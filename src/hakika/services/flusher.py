@@ -110,15 +110,20 @@ class Flusher(Generic[C, R]):
         """
         results = self._enqueue(commands)
         timer = asyncio.get_running_loop().call_later(deadline_s, _expire, results, deadline_s)
+        kept: list[R | Exception] = []
         try:
-            gathered = await asyncio.gather(*results, return_exceptions=True)
+            for result in results:
+                try:
+                    kept.append(await result)
+                except NoAnswer:
+                    raise
+                except Exception as error:  # noqa: BLE001 - handed to the caller in its place
+                    kept.append(error)
         finally:
             timer.cancel()
-        kept: list[R | Exception] = []
-        for one in gathered:
-            if isinstance(one, NoAnswer) or (isinstance(one, BaseException) and not isinstance(one, Exception)):
-                raise one
-            kept.append(one)
+            for result in results:
+                if not result.cancel() and not result.cancelled():
+                    result.exception()  # seen, so that asyncio does not report it
         return kept
 
     def _enqueue(self, commands: Sequence[C]) -> list["asyncio.Future[R]"]:

@@ -12,12 +12,13 @@ from uuid import UUID
 
 from hakika import clock
 from hakika.domain.breaker import Breaker
-from hakika.domain.reasons import Reason
+from hakika.domain.ids import attempt_id
+from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import CoreAnswered, Outcome, RecordAttempt, SenderWroteNothing, WorkerClaimed
 from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.flusher import Busy
 from hakika.services.gateway.signals import GatewaySignals
-from hakika.services.gateway.transfers import Desk, Happened
+from hakika.services.gateway.transfers import Applied, Desk, Happened
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import queues
 from hakika.store.gateway.queues import Held, OpenAttempt
@@ -29,6 +30,7 @@ from hakika.workers.calling import call
 log = logging.getLogger(__name__)
 
 ROUNDS = 2  # rounds under way at once: one is being sent while another is being recorded
+TOGETHER = 500  # events given to the desk at once
 IDLE_S = 0.5
 STORE_DEADLINE_S = 5.0
 SESSION_EVERY_S = 0.5
@@ -91,6 +93,25 @@ def instruction_for(attempt: OpenAttempt) -> Instruction:
     )
 
 
+def _to_send(claimed: Applied, number: int) -> OpenAttempt:
+    """The attempt that was just recorded, from the row of its transfer: nobody else can hold its first lease."""
+    row, transfer = claimed.row, claimed.transfer
+    if row.creditor_msisdn is None or row.amount_minor is None or row.currency is None:
+        raise InvariantBroken(f"transfer {transfer.id}: in custody without its columns")
+    return OpenAttempt(
+        id=attempt_id(row.bank, row.uetr, number),
+        transfer=transfer.id,
+        number=number,
+        lease_token=1,
+        bank=row.bank,
+        creditor_msisdn=row.creditor_msisdn,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        valid_until_ms=transfer.deadlines.valid_until_ms,
+        burn_only=transfer.recalled is not None or transfer.burn_first,
+    )
+
+
 def answered(attempt: OpenAttempt, answer: Answer, incarnation: int, scale: float) -> Happened | None:
     """The event that a stored answer about an open attempt means; None where it is evidence of nothing."""
     return stored_answer(attempt.transfer, attempt.number, answer, incarnation, scale)
@@ -136,7 +157,24 @@ class Recorder:
 
     async def record(self, events: Iterable[Happened]) -> None:
         """Store every event; repeats while the database gives no answer."""
-        await asyncio.gather(*(self._one(event) for event in events))
+        left = list(events)
+        while left:
+            part, left = left[:TOGETHER], left[TOGETHER:]
+            await self._together(part)
+
+    async def _together(self, part: list[Happened]) -> None:
+        while True:
+            try:
+                results = await self._desk.apply_all(part, deadline_s=STORE_DEADLINE_S)
+            except (StoreFault, Busy):
+                await asyncio.sleep(clock.jitter(0.2))
+                continue
+            for happened, result in zip(part, results, strict=True):
+                if isinstance(result, Exception):
+                    self._bug(happened, result)
+            if any(isinstance(result, Exception) for result in results):
+                await asyncio.sleep(BUG_PAUSE_S)
+            return
 
     async def record_in_order(self, events: Iterable[Happened]) -> None:
         """Store events one after the other, each stored before the next is given."""
@@ -150,11 +188,15 @@ class Recorder:
             except (StoreFault, Busy):
                 await asyncio.sleep(clock.jitter(0.2))
                 continue
-            except Exception:
-                # A bug met by this one event: the transfer keeps its facts, and whoever takes it over asks again.
-                log.exception("transfer %s: an event could not be stored: %r", happened.transfer, happened.event)
+            except Exception as error:  # noqa: BLE001 - logged with its trace
+                self._bug(happened, error)
                 await asyncio.sleep(BUG_PAUSE_S)
             return
+
+    def _bug(self, happened: Happened, error: Exception) -> None:
+        """A bug met by this one event: the transfer keeps its facts, and whoever takes it over asks again."""
+        key, event = happened.transfer, happened.event
+        log.error("transfer %s: an event could not be stored: %r", key, event, exc_info=error)
 
 
 class Delivery:
@@ -235,23 +277,18 @@ class Delivery:
         self._busy.update(ids)
         try:
             events = [Happened(key, WorkerClaimed(clock.now_ms())) for key in ids]
-            applied = await asyncio.gather(
-                *(self._desk.apply(event, deadline_s=STORE_DEADLINE_S) for event in events), return_exceptions=True
-            )
-            mine = [
-                key
-                for key, result in zip(ids, applied, strict=True)
-                if result is not None
-                and not isinstance(result, BaseException)
-                and any(isinstance(effect, RecordAttempt) for effect in result.effects)
-            ]
-            if not mine:
-                return []
-            return await self._lanes.run(
-                lambda conn: queues.for_sending(conn, mine, self._holder), deadline_s=STORE_DEADLINE_S
-            )
+            applied = await self._desk.apply_all(events, deadline_s=STORE_DEADLINE_S)
+        except Busy:
+            return []
         finally:
             self._busy.difference_update(ids)
+        return [
+            _to_send(one, effect.number)
+            for one in applied
+            if one is not None and not isinstance(one, Exception)
+            for effect in one.effects
+            if isinstance(effect, RecordAttempt)
+        ]
 
     async def _send(self, attempts: list[OpenAttempt]) -> None:
         """Send recorded attempts; an answer closes, silence hands over, zero bytes void."""

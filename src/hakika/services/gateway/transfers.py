@@ -6,7 +6,7 @@ is decided as RECORD_ONLY, so that a batch whose commit reply was lost is simply
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 from uuid import UUID
@@ -58,11 +58,15 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of an event; `transfer` is as it stands after the commit. Unknown ids give None."""
+    """What became of an event; `transfer` is as it stands after the commit, `row` as it stood before.
+
+    Unknown ids give None.
+    """
 
     transfer: Transfer
     verdict: Verdict
     effects: tuple[Effect, ...]
+    row: Loaded
 
 
 @dataclass(slots=True)
@@ -93,6 +97,14 @@ class Desk:
         """Decide and store one event. Raises Busy or NoAnswer; the same event may then be given again."""
         try:
             return await self.flusher.submit(happened, deadline_s=deadline_s)
+        except (Busy, StoreFault) as fault:
+            self._signals.not_stored(fault)
+            raise
+
+    async def apply_all(self, happened: Sequence[Happened], *, deadline_s: float) -> list[Applied | Exception | None]:
+        """The same for many events, decided in this order; of one that failed alone, its exception."""
+        try:
+            return await self.flusher.submit_all(happened, deadline_s=deadline_s)
         except (Busy, StoreFault) as fault:
             self._signals.not_stored(fault)
             raise
@@ -154,7 +166,7 @@ class Desk:
                 self._collect(loaded[item.transfer], item, effect, now_ms, changes, last[item.transfer])
             if decision.effects:
                 self._note_status(item, decision, last[item.transfer])
-            results.append(Applied(decision.transfer, decision.verdict, decision.effects))
+            results.append(Applied(decision.transfer, decision.verdict, decision.effects, loaded[item.transfer]))
         for key, set_ in last.items():
             after = current[key]
             changes.statuses.append(

@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from hakika.domain.ledger import Account, Decision, Kind, Row
 from hakika.domain.reasons import InvariantBroken
-from hakika.store.core.arrays import byteas, ints, texts, uuids
+from hakika.store.arrays import byteas, ints, texts, uuids
 from hakika.store.core.chain import FIRST, Link
 from hakika.store.lane import StoreFault
 

@@ -4,11 +4,14 @@ Both look-ups run before both inserts in one transaction. Two writers that met t
 the unique index: the second waits for the first and gets a unique violation, and its whole batch is repeated.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
+
+from hakika.store.arrays import Uuids, byteas, ints, texts, uuids
 
 Connection = AsyncConnection[Any]
 
@@ -83,20 +86,20 @@ class NewTransfer:
 
 _KNOWN_MESSAGES = """
 SELECT m.bank, m.msg_id, m.body_sha256, m.received_ms, m.receipt_kid, m.uetrs
-FROM unnest(%s::text[], %s::text[]) AS asked (bank, msg_id)
+FROM unnest(%s, %s) AS asked (bank, msg_id)
 JOIN message m ON m.bank = asked.bank AND m.msg_id = asked.msg_id
 """
 
 _KNOWN_TRANSFERS = """
 SELECT t.bank, t.uetr, t.content_sha256, t.tracking, t.end_to_end_id, t.instruction_id, t.transaction_id,
        t.received_ms, t.deadline_ms, t.status = 'REJECTED', t.reason
-FROM unnest(%s::text[], %s::uuid[]) AS asked (bank, uetr)
+FROM unnest(%s, %s) AS asked (bank, uetr)
 JOIN transfer t ON t.bank = asked.bank AND t.uetr = asked.uetr
 """
 
 _INSERT_MESSAGES = """
 INSERT INTO message (bank, msg_id, body_sha256, body, signature, received_ms, receipt_kid, uetrs)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+SELECT unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s)::uuid[]
 """
 
 _INSERT_TRANSFERS = """
@@ -105,12 +108,9 @@ INSERT INTO transfer (id, bank, uetr, tracking, content_sha256, msg_id, end_to_e
     creditor_name, creditor_msisdn, received_ms, valid_until_ms, return_at_ms, deadline_ms, status, reason, burn_first,
     status_ms)
 SELECT *, received_ms FROM (
-    SELECT unnest(%s::uuid[]) AS id, unnest(%s::text[]), unnest(%s::uuid[]), unnest(%s::bytea[]),
-        unnest(%s::bytea[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
-        unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
-        unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::bigint[]) AS received_ms,
-        unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::text[]),
-        unnest(%s::boolean[])
+    SELECT unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s),
+        unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s),
+        unnest(%s) AS received_ms, unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s) <> 0
 ) AS fresh
 """
 
@@ -131,26 +131,69 @@ async def known_messages(
     conn: Connection, keys: list[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[bytes, int, str, tuple[UUID, ...]]]:
     """(bank, msg_id) -> (body hash, received_ms, receipt kid, uetrs) of messages taken before."""
-    cursor = await conn.execute(_KNOWN_MESSAGES, ([k[0] for k in keys], [k[1] for k in keys]))
+    cursor = await conn.execute(_KNOWN_MESSAGES, (texts([k[0] for k in keys]), texts([k[1] for k in keys])))
     return {(r[0], r[1]): (bytes(r[2]), r[3], r[4], tuple(r[5])) for r in await cursor.fetchall()}
 
 
 async def known_transfers(conn: Connection, keys: list[tuple[str, UUID]]) -> dict[tuple[str, UUID], CustodyRow]:
     """(bank, uetr) -> what is stored under it."""
-    cursor = await conn.execute(_KNOWN_TRANSFERS, ([k[0] for k in keys], [k[1] for k in keys]))
+    cursor = await conn.execute(_KNOWN_TRANSFERS, (texts([k[0] for k in keys]), _keys([k[1] for k in keys])))
     return {(row.bank, row.uetr): row for row in (CustodyRow(*r) for r in await cursor.fetchall())}
 
 
 async def insert(conn: Connection, messages: list[MessageRow], transfers: list[NewTransfer]) -> None:
     """Insert all rows; psycopg's UniqueViolation means that another writer was first: repeat the batch."""
     if transfers:
-        columns = [[getattr(transfer, name) for transfer in transfers] for name in NewTransfer.__dataclass_fields__]
-        await conn.execute(_INSERT_TRANSFERS, columns)
-    for m in messages:
-        values = (
-            m.bank, m.msg_id, m.body_sha256, m.body, m.signature, m.received_ms, m.receipt_kid, list(m.uetrs)
-        )  # fmt: skip
-        await conn.execute(_INSERT_MESSAGES, values)
+        columns = [[getattr(transfer, name) for transfer in transfers] for name in _PACKED]
+        packed = [pack(column) for pack, column in zip(_PACKED.values(), columns, strict=True)]
+        await conn.execute(_INSERT_TRANSFERS, packed)
+    if messages:
+        await conn.execute(_INSERT_MESSAGES, _message_columns(messages))
+
+
+def _message_columns(messages: list[MessageRow]) -> tuple[Any, ...]:
+    banks, msg_ids, hashes, bodies, signatures, received, kids, uetrs = zip(
+        *((m.bank, m.msg_id, m.body_sha256, m.body, m.signature, m.received_ms, m.receipt_kid, m.uetrs)
+          for m in messages), strict=True
+    )  # fmt: skip
+    carried = [f"{{{','.join(map(str, each))}}}" for each in uetrs]
+    return (
+        texts(banks), texts(msg_ids), byteas(hashes), byteas(bodies), texts(signatures), ints(received), texts(kids),
+        texts(carried),
+    )  # fmt: skip
+
+
+def _keys(values: Sequence[UUID]) -> Uuids:
+    return uuids([value.bytes for value in values])
+
+
+# How each column of NewTransfer goes to the server, in its order
+_PACKED: Mapping[str, Callable[[Any], Any]] = {
+    "id": _keys,
+    "bank": texts,
+    "uetr": _keys,
+    "tracking": byteas,
+    "content_sha256": byteas,
+    "msg_id": texts,
+    "end_to_end_id": texts,
+    "instruction_id": texts,
+    "transaction_id": texts,
+    "amount_minor": ints,
+    "currency": texts,
+    "debtor_name": texts,
+    "debtor_phone": texts,
+    "debtor_email": texts,
+    "debtor_language": texts,
+    "creditor_name": texts,
+    "creditor_msisdn": texts,
+    "received_ms": ints,
+    "valid_until_ms": ints,
+    "return_at_ms": ints,
+    "deadline_ms": ints,
+    "status": texts,
+    "reason": texts,
+    "burn_first": ints,
+}
 
 
 async def insert_recall(

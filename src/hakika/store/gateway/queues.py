@@ -66,13 +66,6 @@ SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
   AND NOT h.burn_first AND NOT b.id = ANY(%(short)s::text[])
 """
 
-_FOR_SENDING = """
-SELECT a.id, a.transfer, a.number, a.lease_token, t.bank, t.creditor_msisdn, t.amount_minor, t.currency,
-       t.valid_until_ms, t.recalled_reason IS NOT NULL OR t.burn_first
-FROM attempt a JOIN transfer t ON t.id = a.transfer
-WHERE a.transfer = ANY(%s::uuid[]) AND a.outcome IS NULL AND a.lease_holder = %s AND a.lease_token = 1
-"""
-
 _TAKE_OVER = """
 UPDATE attempt a SET lease_holder = %(holder)s, lease_token = a.lease_token + 1, lease_until_ms = %(until)s
 FROM (SELECT o.id FROM attempt o JOIN transfer held ON held.id = o.transfer
@@ -150,9 +143,11 @@ async def claimable(conn: Connection, *, now_ms: int, limit: int, short: list[st
     `turn` counts the caller's rounds: it says which bank is first, so that all come round in a small window.
     """
     values = {"now": now_ms, "limit": limit, "short": short}
-    oldest = await (await conn.execute(_OLDEST, values)).fetchall()
-    newest = await (await conn.execute(_NEWEST, values)).fetchall()
-    return _fair([Held(*r) for r in oldest], [Held(*r) for r in newest], limit, turn)
+    async with conn.pipeline():
+        oldest = await conn.execute(_OLDEST, values)
+        newest = await conn.execute(_NEWEST, values)
+        by_deadline, latest = await oldest.fetchall(), await newest.fetchall()
+    return _fair([Held(*r) for r in by_deadline], [Held(*r) for r in latest], limit, turn)
 
 
 def _fair(oldest: list[Held], newest: list[Held], limit: int, turn: int) -> list[Held]:
@@ -178,12 +173,6 @@ def _fair(oldest: list[Held], newest: list[Held], limit: int, turn: int) -> list
                 chosen[held.id] = held
         share += 1
     return list(chosen.values())
-
-
-async def for_sending(conn: Connection, transfers: list[UUID], holder: UUID) -> list[OpenAttempt]:
-    """The attempts just recorded by this holder for these transfers."""
-    cursor = await conn.execute(_FOR_SENDING, (transfers, holder))
-    return [OpenAttempt(*r) for r in await cursor.fetchall()]
 
 
 async def take_over(conn: Connection, *, holder: UUID, now_ms: int, until_ms: int, limit: int) -> list[OpenAttempt]:
