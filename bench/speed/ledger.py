@@ -17,9 +17,9 @@ from hakika import clock
 from hakika.domain.ledger import Entry, Kind, Set
 from hakika.services.core.commands import Post
 from hakika.services.core.posting import Poster
-from hakika.store.core import batches, owners
+from hakika.store.core import owners
 from hakika.store.embedded import RoleAccess
-from hakika.store.lane import Lane
+from hakika.store.lane import BY_KEY, Lane
 
 CURRENCY = "KES"
 BATCH = 1000
@@ -96,7 +96,7 @@ async def opened(bench: Bench, count: int, *, funded: int | None = None) -> Ledg
         house = await owners.open_house(owner, CURRENCY, now_ms)
         await owner.execute("VACUUM (ANALYZE) account, wallet, wallet_account")
     accounts = [int(row[0]) for row in rows]
-    lane = Lane(access.app_url, name="bench", setup=batches.SETUP)
+    lane = Lane(access.app_url, name="bench", setup=BY_KEY)
     ledger = Ledger(access, lane, Poster(lane, {CURRENCY: house["fee"]}), accounts, house["settlement"])
     given = accounts[:funded]
     for start in range(0, len(given), BATCH):

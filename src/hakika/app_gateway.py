@@ -36,7 +36,7 @@ from hakika.services.gateway.transfers import Desk
 from hakika.settings import GatewaySettings, secret
 from hakika.store.gateway import restores
 from hakika.store.gateway.banks import BankRow, KeyRow, register
-from hakika.store.lane import Lane, Lanes, StoreFault
+from hakika.store.lane import BY_KEY, Lane, Lanes, StoreFault
 from hakika.wire.core_api import NameAnswer, NameQuery
 from hakika.wire.jws import load_private_key, load_public_key
 from hakika.workers.calling import call
@@ -59,8 +59,8 @@ class GatewayRole:
         url = secret(settings.database_url_file)
         self._settings = settings
         self._holder = clock.new_id()
-        lane = partial(Lane, url)
-        lanes = partial(Lanes, url)
+        lane = partial(Lane, url, setup=BY_KEY)
+        lanes = partial(Lanes, url, setup=BY_KEY)
         self._intake_lane, self._desk_lane = lane(name="gateway intake"), lane(name="gateway desk")
         self._queue_lanes = lanes(size=3, name="gateway queues")
         self._read_lanes = lanes(size=4, name="gateway reads")
@@ -97,7 +97,8 @@ class GatewayRole:
         self.intake = self._build_intake()
         for known in self.banks.all():
             client = BankClient(known.callback_url)
-            lanes = Lanes(secret(self._settings.database_url_file), size=2, name=f"gateway courier {known.id}")
+            url = secret(self._settings.database_url_file)
+            lanes = Lanes(url, size=2, name=f"gateway courier {known.id}", setup=BY_KEY)
             self._clients.append(client)
             self._courier_lanes.append(lanes)
             self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid, self.signals))

@@ -10,9 +10,9 @@ from hakika import clock
 from hakika.domain.ledger import Burn, Entry, Kind, Set
 from hakika.services.core.commands import Command, Credit, Inquire, Post
 from hakika.services.core.posting import EntryAnswer, NotRedriven, Poster, Reply, Told
-from hakika.store.core import batches, owners
+from hakika.store.core import owners
 from hakika.store.core.batches import Connection
-from hakika.store.lane import Lane
+from hakika.store.lane import BY_KEY, Lane
 from hakika.store.server_roles import RoleAccess
 from hakika.wire.core_api import Answer
 
@@ -77,7 +77,7 @@ class Bench:
 @asynccontextmanager
 async def bench(database: RoleAccess, *, funding: int = 10**12, wallets: int = 2) -> AsyncIterator[Bench]:
     """A poster ready to work; `funding` in minor units for bank-a, wallets 254700000001 and on."""
-    lane = Lane(database.app_url, name="test postings", setup=batches.SETUP)
+    lane = Lane(database.app_url, name="test postings", setup=BY_KEY)
 
     async def house_of(connection: Connection) -> dict[str, int]:
         return await owners.open_house(connection, CURRENCY, clock.now_ms())

@@ -11,10 +11,10 @@ from core_kit import CURRENCY, Bench, bench, burn, credit, move
 
 from hakika.domain.ledger import Kind, Row
 from hakika.services.core.posting import Poster
-from hakika.store.core import batches, lives
+from hakika.store.core import lives
 from hakika.store.core.batches import Connection
 from hakika.store.core.chain import FIRST, Link, next_link
-from hakika.store.lane import Lane
+from hakika.store.lane import BY_KEY, Lane
 from hakika.store.server_roles import RoleAccess
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "hash-chain.md"
@@ -56,7 +56,7 @@ def recompute(connection: psycopg.Connection[Any]) -> dict[tuple[int, int], byte
 async def work(core: Bench) -> None:
     """Postings of every kind, refusals and burns on two slots."""
     wallet = core.wallets["254700000001"]
-    other_lane = Lane(core.database.app_url, name="other", setup=batches.SETUP)
+    other_lane = Lane(core.database.app_url, name="other", setup=BY_KEY)
     other = Poster(other_lane, {CURRENCY: core.house["fee"]})
     await core.answers(credit("a"), burn("b"), credit("c", valid_until_ms=0), credit("d", 50_00, 2))
     await other.execute([credit("e"), credit("f", number=9), credit("g", bank="bank-z"), burn("h")])

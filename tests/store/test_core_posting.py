@@ -15,7 +15,7 @@ from hakika.services.core.commands import Command, Post, as_set
 from hakika.store.core import batches
 from hakika.store.core.batches import Connection, Needs
 from hakika.store.core.chain import next_link
-from hakika.store.lane import Lane
+from hakika.store.lane import BY_KEY, Lane
 from hakika.store.server_roles import RoleAccess
 
 WALLET = "254700000001"
@@ -184,7 +184,7 @@ async def write_and_hold(core: Bench, connection: Connection, commands: list[Com
 async def test_64_parallel_copies_have_one_effect(core_database: RoleAccess) -> None:
     """On four writers at once, each with a chain of its own."""
     async with bench(core_database) as core:
-        others = [Lane(core_database.app_url, name=f"writer {n}", setup=batches.SETUP) for n in range(3)]
+        others = [Lane(core_database.app_url, name=f"writer {n}", setup=BY_KEY) for n in range(3)]
         posters = [core.poster, *[posting.Poster(lane, {CURRENCY: core.house["fee"]}) for lane in others]]
         replies = await asyncio.gather(*[posters[n % 4].execute([credit("a"), credit("b")]) for n in range(64)])
         assert len({str(reply) for reply in replies}) == 1
@@ -199,7 +199,7 @@ async def test_opposing_transfers_net_to_zero(core_database: RoleAccess) -> None
     async with bench(core_database) as core:
         one, two = core.wallets[WALLET], core.wallets["254700000002"]
         await core.answers(credit("a", 1_000_00), credit("b", 1_000_00, 2))
-        other_lane = Lane(core_database.app_url, name="other", setup=batches.SETUP)
+        other_lane = Lane(core_database.app_url, name="other", setup=BY_KEY)
         other = posting.Poster(other_lane, {CURRENCY: core.house["fee"]})
 
         async def push(poster: posting.Poster, debit: int, credit: int) -> None:
@@ -218,7 +218,7 @@ async def test_an_id_taken_between_look_up_and_insert_repeats_the_batch(
     core_database: RoleAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with bench(core_database) as core:
-        lane = Lane(core_database.app_url, name="rival", setup=batches.SETUP)
+        lane = Lane(core_database.app_url, name="rival", setup=BY_KEY)
         rival = posting.Poster(lane, {CURRENCY: core.house["fee"]})
         look, looks = batches.look, 0
 

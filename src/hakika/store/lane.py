@@ -30,6 +30,16 @@ GRACE_S = 0.2
 KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 # The server lets go of a caller that has gone: locks of a cut-off transaction are free within seconds.
 SESSION: LiteralString = "SET client_connection_check_interval = '1s'; SET idle_in_transaction_session_timeout = '10s'"
+# For connections that look rows up by key and in the order of an index, and do nothing else. The planner's statistics
+# lag behind a table that grows from nothing, and a plan that was good for 100 rows walks over all of a million: what
+# cannot be wanted is taken from it, and what is left is planned once.
+BY_KEY: tuple[LiteralString, ...] = (
+    "SET enable_seqscan = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+    "SET enable_material = off",
+    "SET plan_cache_mode = force_generic_plan",
+)
 
 _inside: ContextVar[bool] = ContextVar("hakika_in_transaction", default=False)
 

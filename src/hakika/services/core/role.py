@@ -20,9 +20,9 @@ from hakika.services.core.posting import EntryAnswer, NotRedriven, Poster, Reply
 from hakika.services.core.signals import CoreSignals
 from hakika.services.flusher import Busy, Flusher
 from hakika.services.signals import HARMLESS
-from hakika.store.core import batches, lives, owners
+from hakika.store.core import lives, owners
 from hakika.store.core.batches import Connection
-from hakika.store.lane import Lane, Lanes, NoAnswer, StoreFault
+from hakika.store.lane import BY_KEY, Lane, Lanes, NoAnswer, StoreFault
 from hakika.wire.core_api import Answer, Session
 
 # Machine timers and bounds
@@ -56,7 +56,7 @@ class CoreRole:
     def __init__(self, database_url: str, currency: str, test_wallets: Sequence[str] = ()) -> None:
         self.currency = currency
         self.signals = CoreSignals(test_wallets)
-        self._lane = Lane(database_url, name="core postings", setup=batches.SETUP)
+        self._lane = Lane(database_url, name="core postings", setup=BY_KEY)
         self._reads = Lanes(database_url, size=READ_LANES, name="core reads")
         self._fee_accounts: dict[str, int] = {}
         self._house: dict[str, int] = {}

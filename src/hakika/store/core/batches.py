@@ -19,15 +19,6 @@ from hakika.store.arrays import byteas, ints, texts, uuids
 from hakika.store.core.chain import FIRST, Link
 from hakika.store.lane import StoreFault
 
-# Statistics lag behind a table that grows from nothing; a plan chosen by them would walk over all of it. Whatever is
-# asked here is a search by key for each id, so nothing else is left to the planner.
-SETUP: tuple[LiteralString, ...] = (
-    "SET enable_seqscan = off",
-    "SET enable_hashjoin = off",
-    "SET enable_mergejoin = off",
-    "SET enable_material = off",
-    "SET plan_cache_mode = force_generic_plan",
-)
 SLOT_LOCK = 0x48414B49  # first key of the advisory locks on writer slots
 
 Connection = psycopg.AsyncConnection[Any]
