@@ -3,7 +3,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakika.domain.breaker import SESSION_FRESH_S, WINDOW_MAX, WINDOW_MIN, Breaker
+from hakika.domain.breaker import (
+    CALM_S,
+    ROUND_FAST_S,
+    ROUND_SLOW_S,
+    SESSION_FRESH_S,
+    WINDOW_MAX,
+    WINDOW_MIN,
+    WINDOW_USUAL,
+    Breaker,
+)
 
 
 def flowing(now_s: float = 100.0) -> Breaker:
@@ -71,19 +80,50 @@ def test_window_doubles_with_each_full_round() -> None:
     breaker.resolved(101.5)
     widths = [breaker.window]
     while not breaker.full():
-        breaker.round_complete(breaker.window // 2 - 1)
+        breaker.round_complete(breaker.window // 2 - 1, 102.0, 0.01)
         assert breaker.window == widths[-1]  # not a full round
-        breaker.round_complete(breaker.window // 2)
+        breaker.round_complete(breaker.window // 2, 102.0, 0.01)
         widths.append(breaker.window)
     assert widths == [4, 8, 16, 32, 64]
-    breaker.round_complete(WINDOW_MAX)
-    assert breaker.window == WINDOW_MAX
+    breaker.round_complete(WINDOW_USUAL, 101.5 + CALM_S - 0.1, 0.01)
+    assert breaker.window == WINDOW_USUAL  # not yet calm
+
+
+def test_a_calm_and_fast_far_side_gets_a_wider_window() -> None:
+    breaker = flowing(100.0)
+    later_s = 100.0 + CALM_S
+    breaker.round_complete(WINDOW_USUAL, later_s, ROUND_FAST_S + 0.01)
+    assert breaker.window == WINDOW_USUAL  # not fast
+    breaker.round_complete(WINDOW_USUAL // 2 - 1, later_s, 0.01)
+    assert breaker.window == WINDOW_USUAL  # not asked for
+    widths = []
+    for _ in range(5):
+        breaker.round_complete(breaker.window, later_s, 0.01)
+        widths.append(breaker.window)
+    assert widths == [128, 256, 512, WINDOW_MAX, WINDOW_MAX]
+    breaker.round_complete(10, later_s, ROUND_SLOW_S + 0.01)
+    assert breaker.window == WINDOW_MAX // 2  # too wide for what it answers
+    for _ in range(5):
+        breaker.round_complete(10, later_s, ROUND_SLOW_S + 0.01)
+    assert breaker.window == WINDOW_USUAL
+
+
+def test_after_any_trouble_no_more_than_the_usual_until_it_is_calm_again() -> None:
+    breaker = flowing(100.0)
+    breaker.round_complete(WINDOW_USUAL, 100.0 + CALM_S, 0.01)
+    assert breaker.window > WINDOW_USUAL
+    breaker.unreachable(140.0)
+    breaker.answered(141.0)
+    breaker.resolved(141.0)
+    for _ in range(20):
+        breaker.round_complete(breaker.window, 141.0 + CALM_S - 0.1, 0.01)
+    assert breaker.window == WINDOW_USUAL
 
 
 def test_rounds_that_end_after_the_trip_do_not_widen() -> None:
     breaker = flowing()
     breaker.silent(101.0)
-    breaker.round_complete(64)
+    breaker.round_complete(64, 101.0, 0.01)
     assert breaker.window == WINDOW_MIN
 
 
@@ -110,7 +150,7 @@ def test_no_fresh_transfer_between_a_silence_and_its_resolution(steps: list[str]
             case "wait":
                 now_s += SESSION_FRESH_S
             case "round_complete":
-                breaker.round_complete(breaker.window)
+                breaker.round_complete(breaker.window, now_s, 0.01)
             case _:
                 getattr(breaker, step)(now_s)
         doubted = step == "silent" or (doubted and step != "resolved")

@@ -3,13 +3,19 @@
 A far side that stops answering should hold few transfers in doubt, not a backlog. So at most `window`
 attempts are open at once; the first doubt closes the way for fresh transfers and shrinks the window; only
 what is already in doubt is asked about (status, resend or burn); when all of it is resolved the way opens
-again with a small window that doubles with each full round of answers.
+again with a small window that doubles with each full round of answers, up to WINDOW_USUAL. Wider than that it
+becomes only for a far side that has given no trouble for CALM_S and answers full rounds fast (docs/adr/0011): so
+in an outage no more than WINDOW_USUAL are in doubt, and on a busy day no more than a fraction of a second's.
 """
 
 from dataclasses import dataclass
 
-WINDOW_MAX = 64
+WINDOW_MAX = 512
+WINDOW_USUAL = 64
 WINDOW_MIN = 4
+CALM_S = 30.0  # machine timer: without trouble for so long before the window widens beyond the usual
+ROUND_FAST_S = 0.15  # a round that is answered in this time may be wider
+ROUND_SLOW_S = 0.5  # one that takes longer is too wide
 SESSION_FRESH_S = 3.0  # machine timer: a connection counts as live this long after its last answer
 
 
@@ -17,20 +23,27 @@ SESSION_FRESH_S = 3.0  # machine timer: a connection counts as live this long af
 class Breaker:
     """State of one far side; times are monotonic seconds handed in."""
 
-    window: int = WINDOW_MAX
+    window: int = WINDOW_USUAL
     open: bool = True  # open like an electric breaker: nothing fresh flows until a session is established
     doubts: bool = True  # attempts without an answer may exist: look before sending anything fresh
     last_answer_s: float = float("-inf")
     since_s: float = 0.0  # when it tripped; set to the start of the process by its owner
+    calm_since_s: float = float("inf")  # when fresh transfers began to flow after the last trouble
 
     def answered(self, now_s: float) -> None:
         """Any authenticated answer came: the far side lives."""
         self.last_answer_s = now_s
 
-    def round_complete(self, count: int) -> None:
-        """A full round of `count` instructions was answered."""
-        if not self.open and count >= self.window // 2:
-            self.window = min(WINDOW_MAX, self.window * 2)
+    def round_complete(self, count: int, now_s: float, took_s: float) -> None:
+        """A round of `count` instructions was answered `took_s` after it was sent."""
+        if self.open:
+            return
+        if took_s > ROUND_SLOW_S and self.window > WINDOW_USUAL:
+            self.window //= 2
+            return
+        calm = now_s - self.calm_since_s >= CALM_S and took_s <= ROUND_FAST_S
+        if count >= self.window // 2:
+            self.window = max(self.window, min(WINDOW_MAX if calm else WINDOW_USUAL, self.window * 2))
 
     def silent(self, now_s: float) -> None:
         """An instruction was sent and no answer came: trip, and resolve before anything fresh."""
@@ -46,8 +59,9 @@ class Breaker:
     def resolved(self, now_s: float) -> None:
         """Nothing is in doubt any more and the far side has just answered: fresh transfers may flow."""
         self.doubts = False
-        if self.live(now_s):
+        if self.live(now_s) and self.open:
             self.open = False
+            self.calm_since_s = now_s
 
     def live(self, now_s: float) -> bool:
         """An answer came within SESSION_FRESH_S."""
@@ -58,8 +72,8 @@ class Breaker:
         return not self.open and not self.doubts and self.live(now_s)
 
     def full(self) -> bool:
-        """The window is wide open: no doubt for a while."""
-        return self.window == WINDOW_MAX
+        """The window is as wide as usual: no doubt for a while."""
+        return self.window >= WINDOW_USUAL
 
     def _trip(self, now_s: float) -> None:
         if not self.open:

@@ -292,6 +292,7 @@ class Delivery:
 
     async def _send(self, attempts: list[OpenAttempt]) -> None:
         """Send recorded attempts; an answer closes, silence hands over, zero bytes void."""
+        sent_s = clock.monotonic_s()
         try:
             answers = await call(self._link.client.instruct([instruction_for(attempt) for attempt in attempts]))
         except NotSent:
@@ -307,10 +308,11 @@ class Delivery:
             count_failed(self._signals, attempts, fault.why)
             await self._release(attempts)
             return
-        self._link.breaker.answered(clock.monotonic_s())
+        answered_s = clock.monotonic_s()
+        self._link.breaker.answered(answered_s)
         self._note_short(attempts, answers)
         await self._recorder.record(self._events(attempts, answers))
-        self._link.breaker.round_complete(len(attempts))
+        self._link.breaker.round_complete(len(attempts), answered_s, answered_s - sent_s)
 
     def _events(self, attempts: list[OpenAttempt], answers: Answers) -> list[Happened]:
         events = []
