@@ -5,12 +5,13 @@ of the two says something on a machine whose speed drifts.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
 from bench.speed.figures import Repeat, repeat
+from bench.speed.peer import PeerFigure
 from bench.speed.peer_pgbench import Pgbench
 from bench.speed.server import Server
 
@@ -37,6 +38,7 @@ class Bench:
     repeats: int = 3
     seconds: float = 8.0
     full: bool = False
+    peers: dict[str, PeerFigure] = field(default_factory=dict)  # other programs, each measured once a run
 
     def say(self, words: str) -> None:
         """Progress for whoever waits."""

@@ -9,6 +9,7 @@ from bench.speed.cpu import mean
 from bench.speed.cpu import told as in_words
 from bench.speed.figures import Row, Target
 from bench.speed.loader import Loader
+from bench.speed.peers import SAGAS, measured, rates
 from bench.speed.platform import Platform
 from hakika.domain.breaker import CALM_S
 
@@ -55,4 +56,5 @@ async def transfers(
     bench.say(f"  processor time for one, ms: {in_words(cost)}")
     extra: dict[str, float | str] = {f"cpu_ms_{part}": ms for part, ms in cost.items()}
     extra["load_generator_cores"] = max(one["cpu_share"] for one in told)
-    return Row(id_, name, "transfers/s", repeats, ok, target, extra=extra)
+    peers = rates(await measured(bench, SAGAS))
+    return Row(id_, name, "transfers/s", repeats, ok, target, peers, extra)

@@ -36,10 +36,10 @@ async def measure(bench: Bench) -> list[Row]:
     """All four rows."""
     many = 100_000 if bench.seconds < 5 else MANY
     return [
-        await _row(bench, "L1", "plain", ACCOUNTS, _plain, Target(ratio=10.0)),
+        await _row(bench, "L1", "plain", ACCOUNTS, plain, Target(ratio=10.0)),
         await _row(bench, "L1-mixed", "two-phase, refused, repeated", ACCOUNTS, _mixed, Target(ratio=9.0)),
         await _row(bench, "L1-hot", "one account in every entry", ACCOUNTS, _hot, Target()),
-        await _row(bench, "L1-1M", f"{many:,} accounts", many, _plain, Target(ratio=4.5)),
+        await _row(bench, "L1-1M", f"{many:,} accounts", many, plain, Target(ratio=4.5)),
     ]
 
 
@@ -56,7 +56,7 @@ async def _row(bench: Bench, id_: str, name: str, accounts: int, make: Maker, ta
     async def work(number: int) -> Counted:
         work_batches = make(ledger, chance, count if number else max(5, count // 5))
         meter = Meter({"ledger": os.getpid()}, bench.server.postgres.pid)
-        counted, new = await _post(ledger, work_batches)
+        counted, new = await post_all(ledger, work_batches)
         costs.append(meter.per_unit_ms(counted.count))
         seen.append(new)
         return counted
@@ -74,7 +74,7 @@ async def _row(bench: Bench, id_: str, name: str, accounts: int, make: Maker, ta
     return Row(id_, f"ledger in process, {name}", "entries/s", repeats, ok, target, extra=extra)
 
 
-async def _post(ledger: Ledger, work: list[list[Post]]) -> tuple[Counted, int]:
+async def post_all(ledger: Ledger, work: list[list[Post]]) -> tuple[Counted, int]:
     """Post batch by batch; what was done, and how many new rows the answers promise.
 
     The clock runs from each batch's commands to its answers, not while the answers are counted.
@@ -98,7 +98,7 @@ def _new_rows(replies: list[Reply]) -> int:
     return sum(1 for one in answers if one.code != "exists" and one.result != "malformed")
 
 
-def _plain(ledger: Ledger, chance: random.Random, count: int) -> list[list[Post]]:
+def plain(ledger: Ledger, chance: random.Random, count: int) -> list[list[Post]]:
     funded = ledger.accounts[: len(ledger.accounts) * 99 // 100]
     return [[_pair(funded, chance) for _ in range(BATCH)] for _ in range(count)]
 

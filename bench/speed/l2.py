@@ -13,6 +13,7 @@ from bench.speed.cpu import told as in_words
 from bench.speed.figures import Row, Target
 from bench.speed.ledger import Ledger, books, opened
 from bench.speed.loader import Loader
+from bench.speed.peers import REQUESTS, measured, rates
 from bench.speed.roles import Roles
 
 ACCOUNTS = 10_000
@@ -27,6 +28,7 @@ WORK = (
 async def measure(bench: Bench) -> list[Row]:
     """All three rows, on one core."""
     bench.say(f"L2: opening {ACCOUNTS:,} accounts and starting the core ...")
+    peers = rates(await measured(bench, REQUESTS))
     ledger = await opened(bench, ACCOUNTS)
     await ledger.close()  # the core takes its writer slot
     roles = Roles(bench.folder / "l2")
@@ -48,7 +50,7 @@ async def measure(bench: Bench) -> list[Row]:
             name = f"ledger over HTTP, {connections} connections{', one account in every entry' if hot else ''}"
             extra: dict[str, float | str] = {"load_generator_cores": share}
             extra |= {f"cpu_ms_{part}": ms for part, ms in cost.items()}
-            rows.append(Row(id_, name, "entries/s", repeats, ok, target, extra=extra))
+            rows.append(Row(id_, name, "entries/s", repeats, ok, target, peers, extra))
     finally:
         await roles.stop()
         await bench.server.drop(ledger.access)

@@ -14,7 +14,7 @@ import time
 from array import array
 from base64 import urlsafe_b64encode
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +39,28 @@ Message = tuple[bytes, tuple[bytes, ...]]  # a request and the UETRs that it car
 
 def prepare(settings: dict[str, Any]) -> Callable[[], None]:
     """Write and sign every message now; the returned function sends them."""
-    chance = clock.seeded(settings["seed"])
-    banks = [(bank["id"], bank["kid"], load_private_key(bank["key_file"])) for bank in settings["banks"]]
-    messages: list[Message] = []
-    for number in range(settings["messages"]):
-        bank, kid, key = banks[number % len(banks)]
-        transfers = tuple(_transfer(bank, settings, chance.randrange) for _ in range(settings["per_message"]))
-        body = write_credit_transfer(CreditTransferMessage(clock.new_id().hex, clock.now_ms(), transfers))
-        headers = f"Content-Type: application/xml\r\nX-JWS-Signature: {_signed(body, key, kid)}\r\n"
-        messages.append((post("/iso20022", body, headers), tuple(str(t.uetr).encode() for t in transfers)))
+    messages = list(written(settings, settings["messages"], settings["per_message"]))
     gc.collect()
     gc.freeze()
-    loop = _Loop(settings, messages)
+    loop = BankLoop(settings, messages)
 
     def run() -> None:
         outcome, more = loop.run(settings["seconds"])
         tell(outcome, settings["waits_file"], **more)
 
     return run
+
+
+def written(settings: dict[str, Any], count: int, per_message: int) -> Iterator[Message]:
+    """So many signed messages, of each bank in turn."""
+    chance = clock.seeded(settings["seed"])
+    banks = [(bank["id"], bank["kid"], load_private_key(bank["key_file"])) for bank in settings["banks"]]
+    for number in range(count):
+        bank, kid, key = banks[number % len(banks)]
+        transfers = tuple(_transfer(bank, settings, chance.randrange) for _ in range(per_message))
+        body = write_credit_transfer(CreditTransferMessage(clock.new_id().hex, clock.now_ms(), transfers))
+        headers = f"Content-Type: application/xml\r\nX-JWS-Signature: {_signed(body, key, kid)}\r\n"
+        yield post("/iso20022", body, headers), tuple(str(t.uetr).encode() for t in transfers)
 
 
 def _transfer(bank: str, settings: dict[str, Any], draw: Callable[[int], int]) -> CreditTransfer:
@@ -86,10 +90,10 @@ def _signed(body: bytes, key: Ed25519PrivateKey, kid: str) -> str:
     return f"{protected.decode()}..{signature.decode()}"
 
 
-class _Loop:
+class BankLoop:
     """Everything of one run, single-threaded."""
 
-    def __init__(self, settings: dict[str, Any], messages: list[Message]) -> None:
+    def __init__(self, settings: dict[str, Any], messages: Iterable[Message]) -> None:
         self._messages = iter(messages)
         self._limit = settings["in_flight"]
         self._per_message = settings["per_message"]
@@ -109,7 +113,6 @@ class _Loop:
         self._sent_at: dict[int, float] = {}
         self._ended = 0
         self._late = 0
-        self._refused = 0
         self._ends = 0.0
 
     def run(self, seconds: float) -> tuple[Outcome, dict[str, Any]]:
@@ -118,16 +121,8 @@ class _Loop:
         self._ends = begun + seconds
         self._send()
         while self._under_way or self._sent_at:
-            events = self._poll.poll(STALL_S)
-            if not events:
+            if not self._turn(STALL_S):
                 raise LoadFailed(f"nothing for {STALL_S:g} s, {len(self._under_way)} transfers under way")
-            for number, _ in events:
-                if number == self._listener.fileno():
-                    self._take_caller()
-                elif number in self._callers:
-                    self._called(number)
-                else:
-                    self._answered(number)
             self._send()
         whole = time.perf_counter() - begun
         window = min(whole, self._ends - begun)
@@ -138,6 +133,18 @@ class _Loop:
         at = {name: 1000 * taken[int(len(taken) * part)] for name, part in (("p50", 0.5), ("p99", 0.99)) if taken}
         return outcome, {"custody_ms": at, "late": self._late}
 
+    def _turn(self, patience_s: float) -> bool:
+        """Handle what has arrived; False when nothing did."""
+        events = self._poll.poll(patience_s)
+        for number, _ in events:
+            if number == self._listener.fileno():
+                self._take_caller()
+            elif number in self._callers:
+                self._called(number)
+            else:
+                self._answered(number)
+        return bool(events)
+
     def _send(self) -> None:
         while self._free and len(self._under_way) + self._per_message <= self._limit:
             now = time.perf_counter()
@@ -145,11 +152,15 @@ class _Loop:
             if message is None:
                 self._ends = min(self._ends, now)
                 return
-            request, uetrs = message
-            number = self._free.popleft()
-            self._sent_at[number] = now
-            self._under_way.update(dict.fromkeys(uetrs, now))
-            self._there.sockets[number].sendall(request)
+            self._put(message, now)
+
+    def _put(self, message: Message, now: float) -> None:
+        """Send one message on a free connection."""
+        request, uetrs = message
+        number = self._free.popleft()
+        self._sent_at[number] = now
+        self._under_way.update(dict.fromkeys(uetrs, now))
+        self._there.sockets[number].sendall(request)
 
     def _answered(self, number: int) -> None:
         """The gateway's 202 with its receipt: custody."""
@@ -206,10 +217,14 @@ class _Loop:
             if sent is None:
                 continue  # a message repeated: known already
             self._ended += 1
-            if now <= self._ends:
-                self._waits.append(now - sent)
-            else:
-                self._late += 1
+            self._final(uetr, now - sent)
+
+    def _final(self, uetr: bytes, waited_s: float) -> None:
+        """One transfer is final at its bank."""
+        if time.perf_counter() <= self._ends:
+            self._waits.append(waited_s)
+        else:
+            self._late += 1
 
     def _close(self) -> None:
         self._listener.close()

@@ -14,7 +14,11 @@ from typing import Any
 
 from bench.speed.loop import Outcome
 
-KINDS = {"entries": "bench.speed.load_entries", "transfers": "bench.speed.load_transfers"}
+KINDS = {
+    "entries": "bench.speed.load_entries",
+    "transfers": "bench.speed.load_transfers",
+    "drain": "bench.speed.load_drain",
+}
 
 
 class Loader:

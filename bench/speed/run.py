@@ -11,15 +11,23 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from bench.speed.context import Bench
 from bench.speed.figures import Row, keep
 from bench.speed.peer_pgbench import DATABASE, Pgbench
 from bench.speed.probe import machine
 from bench.speed.server import running
+from bench.speed.table import table
 
-WORK = {"L1": "bench.speed.l1", "L2": "bench.speed.l2", "G1": "bench.speed.g1", "G2": "bench.speed.g2"}
+WORK = {
+    "L1": "bench.speed.l1",
+    "L2": "bench.speed.l2",
+    "G1": "bench.speed.g1",
+    "G2": "bench.speed.g2",
+    "D1": "bench.speed.d1",
+    "S1": "bench.speed.s1",
+    "M1": "bench.speed.m1",
+}
 BY_NAME_ONLY = frozenset({"H1", "KILL"})
 FOLDER = Path("var/bench")
 LATEST = "latest.json"
@@ -70,39 +78,5 @@ async def _measure(names: list[str], asked: argparse.Namespace, console: Console
         for name in names:
             rows += await importlib.import_module(WORK[name]).measure(bench)
             keep(rows, facts, FOLDER / LATEST)
-    _show(rows, console, quick=asked.quick)
+    console.print(table(rows, quick=asked.quick))
     return rows
-
-
-def _show(rows: list[Row], console: Console, *, quick: bool) -> None:
-    table = Table(title="One short repeat: not to be quoted" if quick else "Medians of the repeats", title_style="bold")
-    for heading in (
-        "",
-        "work",
-        "per second",
-        "ratio to P",
-        "spread",
-        "target",
-        "p50 ms",
-        "p99 ms",
-        "p99.9 ms",
-        "books",
-    ):
-        table.add_column(heading, justify="left" if heading in ("", "work") else "right")
-    for row in rows:
-        target = "" if row.target.ratio is None else f"{row.target.ratio:g}"
-        style = "" if row.met else "bold"
-        table.add_row(
-            row.id,
-            row.name,
-            f"{row.value:,.0f}",
-            f"{row.ratio:.2f}",
-            f"{min(row.ratios):.2f}-{max(row.ratios):.2f}",
-            target if row.met else f"{target} missed",
-            f"{row.p50_ms:.1f}",
-            f"{row.p99_ms:.1f}",
-            f"{row.p999_ms:.1f}",
-            "right" if row.books_ok else "WRONG",
-            style=style,
-        )
-    console.print(table)

@@ -92,10 +92,24 @@ class _OneAlgorithm(JWSRegistry):
 _REGISTRY = _OneAlgorithm(header_registry={"iat": HeaderParameter("Issued At", "int")}, algorithms=[ALGORITHM])
 
 
+_imported: dict[int, tuple[Ed25519PrivateKey | Ed25519PublicKey, OKPKey]] = {}
+IMPORTED_MAX = 4096  # banks' keys and ours; beyond that all are imported again
+
+
+def _jwk(key: Ed25519PrivateKey | Ed25519PublicKey) -> OKPKey:
+    """The key as joserfc has it, made once for each object: it would export it again for every signature."""
+    known = _imported.get(id(key))
+    if known is None or known[0] is not key:
+        if len(_imported) >= IMPORTED_MAX:
+            _imported.clear()
+        known = _imported[id(key)] = (key, OKPKey.import_key(key))
+    return known[1]
+
+
 def sign_detached(payload: bytes, key: Ed25519PrivateKey, kid: str, iat_s: int) -> str:
     """The value of X-JWS-Signature for `payload`, in UTF-8, signed at `iat_s` (seconds since 1970 UTC)."""
     header = {"alg": ALGORITHM, "b64": False, "crit": ["b64"], "iat": iat_s, "kid": kid}
-    whole = jws.serialize_compact(header, payload, OKPKey.import_key(key), registry=_REGISTRY)
+    whole = jws.serialize_compact(header, payload, _jwk(key), registry=_REGISTRY)
     # joserfc leaves a payload of URL-safe characters inside; ours is detached whatever it holds.
     return f"{whole[: whole.index('.')]}..{whole[whole.rindex('.') + 1 :]}"
 
@@ -131,7 +145,7 @@ def verify_detached(
 def sign_compact(payload: bytes, key: Ed25519PrivateKey, kid: str, typ: str = RECEIPT_TYPE) -> str:
     """A compact JWS with `payload` inside; the same inputs give the same text, as no time is in it."""
     header = {"alg": ALGORITHM, "kid": kid, "typ": typ}
-    return jws.serialize_compact(header, payload, OKPKey.import_key(key), registry=_REGISTRY)
+    return jws.serialize_compact(header, payload, _jwk(key), registry=_REGISTRY)
 
 
 def verify_compact(
@@ -263,7 +277,7 @@ def _check_signature(value: str, signature: str, key: Ed25519PublicKey, payload:
         raise _malformed(f"an Ed25519 signature has {SIGNATURE_CHARACTERS} characters")
     _decoded(signature)
     try:
-        jws.deserialize_compact(value, OKPKey.import_key(key), registry=_REGISTRY, payload=payload)
+        jws.deserialize_compact(value, _jwk(key), registry=_REGISTRY, payload=payload)
     except (JoseError, ValueError) as error:
         rule = "the signature was made by this kid's key over exactly these bytes"
         raise SignatureRefused(SignatureCode.WRONG, rule) from error

@@ -44,7 +44,7 @@ def read_instant(text: str, field: str) -> int:
 def instant_text(instant_ms: int) -> str:
     """ISO 8601 in UTC with milliseconds: `2023-07-27T09:15:30.000Z`."""
     seconds, millis = divmod(instant_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{millis:03d}Z"
 
 
 def read_phone(text: str, field: str) -> str:
