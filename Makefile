@@ -57,7 +57,8 @@ test: setup-dev apt axe check ## Every test: unit, property, store, wire, migrat
 plants: setup-dev ## Switch off each rule in turn and see its test fail
 	@$(BIN)/python -m pytest tests/plants $(PYTEST_ARGS)
 
-bench: setup-dev ## Measure; ONLY=DET for one benchmark, BENCH_ARGS=--full for the long run
+bench: setup-dev ## Measure speed beside other programs (ONLY="L1 G1"); ONLY=DET: detection; BENCH_ARGS=--full: the long run
+	@[ "$(ONLY)" = DET ] || $(MAKE) --no-print-directory peers
 	@$(BIN)/python -m bench $(ONLY) $(BENCH_ARGS)
 
 peers: $(PEERS)/.peers ## Fetch what speed is compared with: DBOS, Restate (its server needs npm)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench.speed.context import Bench
 from bench.speed.figures import Row, keep
+from bench.speed.page import write_page
 from bench.speed.peer_pgbench import DATABASE, Pgbench
 from bench.speed.probe import machine
 from bench.speed.server import running
@@ -37,6 +38,9 @@ def main(arguments: list[str]) -> int:
     """Measure; 0 when every row's books are right, 1 when any is not, 2 for a name that does not exist."""
     asked = _parser().parse_args(arguments)
     console = Console()
+    if asked.page:
+        write_page(FOLDER / LATEST, Path())
+        return 0
     names = [name.upper() for name in asked.names] or [name for name in WORK if name not in BY_NAME_ONLY]
     unknown = [name for name in names if name not in WORK]
     if unknown:
@@ -53,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=8.0, help="how long one repeat is, about")
     made.add_argument("--quick", action="store_true", help="one short repeat: to see that it works")
     made.add_argument("--full", action="store_true", help="full size where a benchmark has a smaller one by default")
+    made.add_argument("--page", action="store_true", help="measure nothing: put the kept rows into docs/performance.md")
     return made
 
 

@@ -1,0 +1,92 @@
+"""Writes the rows of `var/bench/latest.json` into `docs/performance.md`, and the picture beside it.
+
+The page's words are written by hand; what stands between its two marks is made here, so that no figure on the page was
+ever typed. A row says when it was measured on which machine, because rows of several runs may stand together.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.speed.picture import picture
+
+BEGIN, END = "<!-- figures: made by make bench -->", "<!-- end of figures -->"
+PAGE = "docs/performance.md"
+PICTURE = "docs/pictures/performance.svg"
+HEAD = "| | Work | Measured | To P | Spread | Target | p50 ms | p99 ms | p99.9 ms | Books |"
+RULE = "|---|---|---|---|---|---|---|---|---|---|"
+
+
+def write_page(latest: Path, root: Path) -> None:
+    """Put the rows and the picture where the page expects them. Raises ValueError where the page has lost its marks."""
+    rows: list[dict[str, Any]] = json.loads(latest.read_text("utf-8"))["rows"]
+    drawn = root / PICTURE
+    drawn.parent.mkdir(parents=True, exist_ok=True)
+    drawn.write_text(picture(rows), "utf-8")
+    page = root / PAGE
+    before, mark, rest = page.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise ValueError(f"{PAGE} has lost its marks {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n\n{fragment(rows)}\n{END}{after}", "utf-8")
+
+
+def fragment(rows: list[dict[str, Any]]) -> str:
+    """Three tables in Markdown: the rows, what they cost, and the machine they were measured on."""
+    parts = ["\n".join([HEAD, RULE, *map(_line, rows)])]
+    costly = [row for row in rows if any(name.startswith("cpu_ms_") for name in row["extra"])]
+    if costly:
+        parts += ["### Processor time for one", "\n".join(_costs(costly))]
+    asked = [row for row in rows if row["peers"]]
+    if asked:
+        parts += ["### Other programs, same run", "\n".join(_peers(asked))]
+    parts += ["### Where", "\n".join(_machines(rows))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(row: dict[str, Any]) -> str:
+    books = "right" if row["books_ok"] else "**wrong**"
+    value = f"{row['value']:,.0f} {row['unit']}" if row["value"] >= 100 else f"{row['value']:.1f} {row['unit']}"
+    met = "met" if row["met"] else "**missed**"
+    target = row["target"]
+    if target["most"] is not None:
+        return f"| {row['id']} | {row['name']} | {value} | | | {target['most']:g} {row['unit']}, {met} | | | | |"
+    ratios = [one["per_s"] / one["p"] for one in row["repeats"]]
+    aim = [f"{target['ratio']:g}"] if target["ratio"] is not None else []
+    aim += [f"p99 {target['p99_ms']:g} ms"] if target["p99_ms"] is not None else []
+    said = f"{', '.join(aim)}: {met}" if aim else ""
+    waits = " | ".join(f"{row[name]:.1f}" for name in ("p50_ms", "p99_ms", "p999_ms"))
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else "one repeat"
+    return f"| {row['id']} | {row['name']} | {value} | {row['ratio']:.2f} | {spread} | {said} | {waits} | {books} |"
+
+
+def _costs(rows: list[dict[str, Any]]) -> list[str]:
+    names = sorted({name for row in rows for name in row["extra"] if name.startswith("cpu_ms_")})
+    shown = [name.removeprefix("cpu_ms_") for name in names]
+    lines = ["| | " + " | ".join(shown) + " | together, ms |", "|---" * (len(names) + 2) + "|"]
+    for row in rows:
+        values = [row["extra"].get(name) for name in names]
+        cells = ["" if value is None else f"{value:.3f}" for value in values]
+        together = sum(value for value in values if value is not None)
+        lines.append(f"| {row['id']} | " + " | ".join(cells) + f" | {together:.3f} |")
+    return lines
+
+
+def _peers(rows: list[dict[str, Any]]) -> list[str]:
+    lines = ["| | Program | Per second | Hakika is so many times as fast |", "|---|---|---|---|"]
+    for row in rows:
+        for name, per_s in row["peers"].items():
+            lines.append(f"| {row['id']} | {name} | {per_s:,.0f} | {row['value'] / per_s:.1f} |")
+    return lines
+
+
+def _machines(rows: list[dict[str, Any]]) -> list[str]:
+    lines = ["| Rows | Cores | Memory GiB | Load before | fdatasync us | Python |", "|---|---|---|---|---|---|"]
+    by_machine: dict[str, list[str]] = {}
+    for row in rows:
+        by_machine.setdefault(json.dumps(row["machine"], sort_keys=True), []).append(row["id"])
+    for facts, ids in by_machine.items():
+        one = json.loads(facts)
+        cells = [", ".join(ids), *(str(one[name]) for name in ("cores", "memory_gib", "load_before", "fsync_us"))]
+        lines.append(f"| {' | '.join(cells)} | {one['python']} |")
+    return lines
