@@ -1,0 +1,137 @@
+"""Rows of a speed run: medians of ratios, targets, what is kept, and what is written into the page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from echo_server import EchoServer
+
+from bench.speed.cpu import Meter, mean, told
+from bench.speed.figures import Repeat, Row, Target, keep, quantile, repeat
+from bench.speed.loop import LoadFailed, answer, closed_loop, post
+from bench.speed.memory import owned_bytes
+from bench.speed.page import BEGIN, END, PAGE, PICTURE, fragment, write_page
+from bench.speed.picture import picture
+from bench.speed.table import table
+
+REPEATS = (Repeat(900, 100, 1, 5, 9), Repeat(1000, 200, 2, 6, 8), Repeat(700, 100, 3, 7, 7))
+ROW = Row("L9", "some <work>", "entries/s", REPEATS, True, Target(ratio=6.0, p99_ms=10.0), {"other": 250.0})
+MACHINE = {"cores": 2, "memory_gib": 8, "load_before": 0.1, "fsync_us": 90, "python": "3.11.7"}
+
+
+def test_a_ratio_is_the_median_of_the_ratios_and_not_of_the_medians() -> None:
+    assert (ROW.value, ROW.p) == (900, 100)
+    assert ROW.ratios == (9.0, 5.0, 7.0)
+    assert ROW.ratio == 7.0
+    assert (ROW.p50_ms, ROW.p99_ms, ROW.p999_ms) == (2, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("changed", "met"),
+    [
+        ({}, True),
+        ({"books_ok": False}, False),
+        ({"target": Target(ratio=7.1)}, False),
+        ({"target": Target(p99_ms=5.9)}, False),
+        ({"target": Target(most=899)}, False),
+        ({"target": Target(most=900)}, True),
+        ({"target": Target()}, True),
+    ],
+)
+def test_a_target_is_met_when_every_part_of_it_is_and_the_books_are_right(
+    changed: dict[str, object], met: bool
+) -> None:
+    assert replace(ROW, **changed).met is met  # type: ignore[arg-type]
+
+
+def test_quantiles_are_values_that_were_measured() -> None:
+    ordered = [float(n) for n in range(1, 1001)]
+    assert [quantile(ordered, share) for share in (0.5, 0.99, 0.999, 1.0)] == [500, 990, 999, 1000]
+    assert quantile([3.0], 0.999) == 3.0
+    assert quantile([], 0.5) == 0.0
+    assert repeat(10, 2.0, 100.0, [0.003, 0.001, 0.002]) == Repeat(5.0, 100.0, 2.0, 3.0, 3.0)
+
+
+def test_a_later_run_replaces_its_own_rows_and_keeps_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "bench" / "latest.json"
+    keep([ROW, replace(ROW, id="G9")], MACHINE, file)
+    keep([replace(ROW, id="G9", books_ok=False)], {**MACHINE, "cores": 4}, file)
+    rows = {row["id"]: row for row in json.loads(file.read_text())["rows"]}
+    assert set(rows) == {"L9", "G9"}
+    assert (rows["L9"]["books_ok"], rows["L9"]["machine"]["cores"]) == (True, 2)
+    assert (rows["G9"]["books_ok"], rows["G9"]["machine"]["cores"], rows["G9"]["met"]) == (False, 4, False)
+    named = {"id", "value", "p", "ratio", "peers", "p50_ms", "p99_ms", "books_ok"}
+    assert named <= rows["L9"].keys()
+
+
+def test_the_page_gets_the_rows_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / PAGE
+    page.parent.mkdir(parents=True)
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    latest = tmp_path / "latest.json"
+    big = replace(ROW, id="M9", target=Target(most=10.0))
+    keep([replace(ROW, extra={"cpu_ms_core": 0.5}), big], MACHINE, latest)
+    write_page(latest, tmp_path)
+    written = page.read_text()
+    assert written.startswith("before\n") and written.endswith("after\n") and "old" not in written
+    assert (
+        "| L9 | some <work> | 900 entries/s | 7.00 | 5.00 to 9.00 | 6, p99 10 ms: met | 2.0 | 6.0 | 8.0 | right |"
+        in written
+    )
+    assert "10 entries/s, **missed**" in written
+    assert "| L9 | other | 250 | 3.6 |" in written
+    assert "| L9 | 0.500 | 0.500 |" in written
+    drawn = (tmp_path / PICTURE).read_text()
+    assert "some &lt;work&gt;" in drawn and "M9" not in drawn
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="lost its marks"):
+        write_page(latest, tmp_path)
+
+
+def test_wrong_books_and_missed_targets_are_said_in_words() -> None:
+    wrong = replace(ROW, books_ok=False).as_json() | {"machine": MACHINE}
+    assert "**wrong**" in fragment([wrong]) and "**missed**" in fragment([wrong])
+    assert "below 6" in picture([wrong])
+    assert table([replace(ROW, books_ok=False)], quick=True) is not None
+
+
+def test_an_answer_is_whole_when_its_length_says_so() -> None:
+    head = b"HTTP/1.1 202 Accepted\r\ncontent-type: x\r\ncontent-length: 5\r\n\r\n"
+    assert answer(b"HTTP/1.1 2") is None
+    assert answer(head) is None
+    assert answer(head + b"1234") is None
+    assert answer(head + b"12345") == (202, b"12345")
+    assert answer(b"HTTP/1.1 204 No Content\r\n\r\n") == (204, b"")
+    assert post("/x", b"ab", "A: b\r\n") == b"POST /x HTTP/1.1\r\nHost: bench\r\nA: b\r\nContent-Length: 2\r\n\r\nab"
+
+
+def test_the_loop_counts_every_answer_once_and_ends_when_requests_do() -> None:
+    with EchoServer() as server:
+        requests = [post("/", str(number).encode(), "") for number in range(500)]
+        outcome = closed_loop(
+            server.address, iter(requests), connections=8, seconds=30.0, accept=lambda status, _: status == 200
+        )
+    assert sorted(server.bodies) == sorted(str(number).encode() for number in range(500))
+    assert outcome.answered == 500
+    assert len(outcome.waits_s) == outcome.count <= 500
+
+
+def test_the_loop_fails_loudly_on_an_answer_that_it_does_not_take() -> None:
+    with EchoServer(status=503) as server, pytest.raises(LoadFailed, match="answered 503"):
+        closed_loop(
+            server.address, iter([post("/", b"1", "")]), connections=1, seconds=5.0, accept=lambda s, _: s == 200
+        )
+
+
+def test_processor_time_and_memory_are_read_from_the_kernel() -> None:
+    import os
+
+    meter = Meter({"own": os.getpid(), "gone": None}, None)
+    sum(range(3_000_000))
+    cost = meter.per_unit_ms(1)
+    assert set(cost) == {"own"} and cost["own"] > 0
+    assert mean([{"a": 1.0}, {"a": 3.0, "b": 4.0}]) == {"a": 2.0, "b": 2.0}
+    assert told({"a": 1.0, "b": 2.0}) == "a 1.000, b 2.000; together 3.000"
+    assert owned_bytes(os.getpid()) > 1_000_000
+    assert owned_bytes(2**22 + 1) == 0
