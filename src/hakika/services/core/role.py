@@ -57,7 +57,7 @@ class CoreRole:
         self.currency = currency
         self.signals = CoreSignals(test_wallets)
         self._lane = Lane(database_url, name="core postings", setup=BY_KEY)
-        self._reads = Lanes(database_url, size=READ_LANES, name="core reads")
+        self._reads = Lanes(database_url, size=READ_LANES, name="core reads", setup=BY_KEY)
         self._fee_accounts: dict[str, int] = {}
         self._house: dict[str, int] = {}
         self._poster = Poster(self._lane, self._fee_accounts)

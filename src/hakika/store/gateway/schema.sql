@@ -221,6 +221,9 @@ CREATE TRIGGER transfer_guard BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUN
 CREATE FUNCTION attempt_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 DECLARE
     present text;
+    last integer;
+    unanswered boolean;
+    posted boolean;
 BEGIN
     PERFORM require_read_committed();
     SELECT status INTO present FROM transfer WHERE id = NEW.transfer FOR NO KEY UPDATE;
@@ -230,13 +233,15 @@ BEGIN
     IF EXISTS (SELECT 1 FROM payment_return r WHERE r.transfer = NEW.transfer) THEN
         RAISE EXCEPTION 'attempt after a return' USING ERRCODE = 'HK002';
     END IF;
-    IF EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.transfer AND a.outcome IS NULL) THEN
+    SELECT coalesce(max(a.number), 0), coalesce(bool_or(a.outcome IS NULL), false), coalesce(bool_or(a.outcome = 'posted'), false)
+        INTO last, unanswered, posted FROM attempt a WHERE a.transfer = NEW.transfer;
+    IF unanswered THEN
         RAISE EXCEPTION 'two open attempts' USING ERRCODE = 'HK003';
     END IF;
-    IF EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.transfer AND a.outcome = 'posted') THEN
+    IF posted THEN
         RAISE EXCEPTION 'attempt after a posted one' USING ERRCODE = 'HK004';
     END IF;
-    IF NEW.number <> (SELECT coalesce(max(a.number), 0) + 1 FROM attempt a WHERE a.transfer = NEW.transfer) THEN
+    IF NEW.number <> last + 1 THEN
         RAISE EXCEPTION 'attempt numbers have no gaps' USING ERRCODE = 'HK005';
     END IF;
     IF NEW.outcome IS NOT NULL OR NEW.lease_token <> 1 THEN
