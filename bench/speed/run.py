@@ -28,8 +28,9 @@ WORK = {
     "D1": "bench.speed.d1",
     "S1": "bench.speed.s1",
     "M1": "bench.speed.m1",
+    "ST": "bench.speed.st",
 }
-BY_NAME_ONLY = frozenset({"H1", "KILL"})
+BY_NAME_ONLY = frozenset({"ST"})
 FOLDER = Path("var/bench")
 LATEST = "latest.json"
 
