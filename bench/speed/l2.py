@@ -47,7 +47,7 @@ async def measure(bench: Bench) -> list[Row]:
             share = max(one["cpu_share"] for one in told)
             cost = mean(costs[1:])
             bench.say(f"  processor time for one, ms: {in_words(cost)}")
-            name = f"ledger over HTTP, {connections} connections{', one account in every entry' if hot else ''}"
+            name = f"ledger over HTTP, {'one account in every entry' if hot else f'{connections} connections'}"
             extra: dict[str, float | str] = {"load_generator_cores": share}
             extra |= {f"cpu_ms_{part}": ms for part, ms in cost.items()}
             rows.append(Row(id_, name, "entries/s", repeats, ok, target, peers, extra))

@@ -56,7 +56,8 @@ def _bar(y: int, row: dict[str, Any]) -> list[str]:
     if target:
         x = _x(target)
         parts.append(f'<line x1="{x:.0f}" y1="{y + 22}" x2="{x:.0f}" y2="{y + 44}" class="mark"/>')
-    beside = end + 6 if end < WIDTH - 150 else LEFT + 6
+    clear = max(end, _x(target) + 2) if target else end  # of the bar and of its target's mark
+    beside = clear + 6 if clear < WIDTH - 150 else LEFT + 6
     inside = ' style="fill:var(--paper)"' if beside == LEFT + 6 else ""
     parts.append(f'<text x="{beside:.0f}" y="{y + 38}"{inside}>{escape(value)}</text>')
     return parts

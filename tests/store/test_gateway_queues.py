@@ -76,10 +76,10 @@ async def asked(gateway_database: RoleAccess) -> AsyncIterator[Queues]:
     sql.close()
 
 
-async def test_earliest_deadline_first(asked: Queues) -> None:
+async def test_earliest_deadline_first_and_every_other_one_the_newest(asked: Queues) -> None:
     keys = [asked.held("bank-a", NOW_MS + 10_000 * number) for number in (5, 2, 9, 3, 7)]
-    found = await asked.claimable(3)
-    assert [held.id for held in found] == [keys[1], keys[3], keys[0]]
+    found = await asked.claimable(4)
+    assert [held.id for held in found] == [keys[1], keys[2], keys[3], keys[4]]
     assert all(held.deadline_ms > NOW_MS for held in found)
 
 

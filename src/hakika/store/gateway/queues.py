@@ -151,7 +151,10 @@ async def claimable(conn: Connection, *, now_ms: int, limit: int, short: list[st
 
 
 def _fair(oldest: list[Held], newest: list[Held], limit: int, turn: int) -> list[Held]:
-    """Alternate over the banks; three by deadline, then the bank's newest, so that live traffic is not starved."""
+    """Alternate over the banks, and in a bank between the earliest deadline and the newest.
+
+    Half of what can be sent is for live traffic: with less of it, it would wait for the whole backlog.
+    """
     lanes: dict[str, tuple[list[Held], list[Held]]] = {}
     for held in oldest:
         lanes.setdefault(held.bank, ([], []))[0].append(held)
@@ -165,7 +168,7 @@ def _fair(oldest: list[Held], newest: list[Held], limit: int, turn: int) -> list
     chosen: dict[UUID, Held] = {}
     while len(chosen) < limit and any(old or new for old, new in order):
         for old, new in order:
-            source = new if new and (share % 4 == 3 or not old) else old
+            source = new if new and (share % 2 == 1 or not old) else old
             while source and source[0].id in chosen:
                 source.pop(0)
             if source and len(chosen) < limit:
