@@ -17,7 +17,7 @@ from hakika.simulator.tracking import Checked
 
 # Machine speed, not divided by the scale: an overdue end comes within a minute of its bank being reachable.
 RETURN_GRACE_MS = 60_000
-IN_DOUBT_PER_CUT = 64 + 1  # the send window, and one
+IN_DOUBT_PER_CUT = 64 + 1  # the send window in and after trouble, and one
 UNANSWERED = "unanswered"
 
 
