@@ -132,11 +132,14 @@ def _probes(recording: Recording, harm: Harm, rng: np.random.Generator) -> None:
     span = slice(harm.start, min(harm.end, recording.buckets))
     strength = harm.strength[: span.stop - span.start, None]
     due = probes_due(recording)
+    apart = rng.spawn(1)[0]
     for probe in harm.probes:
         for vantage in harm.vantages:
             column = recording.probe_ok[span, probe, vantage]
             fails = rng.random(column.shape) < harm.probe_fail * strength[:, 0]
             column[fails & due[span, probe, vantage]] = 0
+            closer = recording.closer_ok[span, probe, vantage]
+            closer[apart.random(closer.shape) < harm.probe_fail * strength] = 0
             recording.probe_latency_s[span, probe, vantage] += harm.probe_delay_s * strength[:, 0]
 
 

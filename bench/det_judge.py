@@ -17,7 +17,7 @@ from bench.det_platform import CORRIDORS, PRODUCTS, corridors
 from bench.det_world import PROBES
 from hakika.health.detector import SeriesDetector
 from hakika.health.fusion import Evidence, Opinion, opinion, scaled
-from hakika.health.judgement import Level
+from hakika.health.judgement import Alarm, Level
 from hakika.health.localise import Cause, Finding, Health, Kind, Series, causes, continues
 from hakika.health.observations import Interval
 from hakika.health.probes import ProbeQuorum
@@ -27,6 +27,7 @@ VANTAGES_MATTER = 8.0  # below this much evidence from tests nothing can publish
 RECENT = 12  # intervals in which a series shows that it is well
 RECENT_S = 180.0  # they take two minutes; the gateway's stamps may be off by a minute and a half
 WELL_SUCCESSES, WELL_SCORE = 5, 4.0
+WELL_SUCCESSES_WEAK = 20  # where only a fifth of the bank's tests fail, a few successes say nothing
 RELAPSE_S = 1800.0
 TOGETHER_S = 120.0  # what breaks within so long of an opening belongs to that incident
 PRODUCT_BAD, PRODUCT_BAD_SHARE = 3, 0.3  # failures of one product in RECENT intervals
@@ -114,7 +115,16 @@ class Sitting:
             self.probes[result.probe].step(result)
         for name, reports in tick.reports:
             self.reports[name].step(reports)
-        return self._judge(tick)
+        opened = self._judge(tick)
+        tick.closer = self._closer(tick.now_s)
+        return opened
+
+    def _closer(self, now_s: float) -> frozenset[str]:
+        """The probes of which more tests would decide something."""
+        alarms: dict[str, list[Alarm]] = {}
+        for name in self._standing:
+            alarms.setdefault(PROBES[SERIES.index(name) // 2], []).extend(self.series[name].standing())
+        return frozenset(name for name, one in self.probes.items() if one.doubted(now_s, alarms.get(name, ())))
 
     def named(self, opened: Opened) -> str:
         """What the incident is said to be by now."""
@@ -206,8 +216,12 @@ class Sitting:
             return Health.BAD
         recent = self._recent[SERIES[place]]
         since_s = now_s - RECENT_S  # counts that no longer arrive show nothing
+        quorum = self.probes[PROBES[place // 2]]
+        if cut_off:  # nor do successes from before the tests began to fail
+            since_s = max(since_s, quorum.start_s)
         successes = sum(seen.ended - sum(seen.failed.values()) for seen in recent if seen.at_s >= since_s)
-        if successes >= WELL_SUCCESSES and self._quiet(place):
+        weak = cut_off and quorum.is_weak(now_s)
+        if successes >= (WELL_SUCCESSES_WEAK if weak else WELL_SUCCESSES) and self._quiet(place):
             return Health.GOOD
         return Health.BAD if cut_off else Health.UNKNOWN
 

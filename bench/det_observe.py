@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench.det_platform import BUCKET_S, CORRIDORS, PRODUCTS, REASONS, STREAMS, corridors
-from bench.det_world import APP, PROBES, REPORT_EVERY, SERVICES, VANTAGES, Counts, Flags, Recording
+from bench.det_world import APP, CLOSER, PROBES, REPORT_EVERY, SERVICES, VANTAGES, Counts, Flags, Recording
 from hakika.health.observations import STUCK, Interval, ProbeResult, Reports, Silence
 
 COLLECTED_AFTER_S = 1.0  # a bucket's counts are in health's hands so long after the bucket ends
@@ -57,6 +57,8 @@ class Tick:
     """Everything that reaches health at `now_s`: the end of one bucket and the second that collecting takes.
 
     `by_product` tells the outcomes and the technical failures of the last so many buckets, by corridor and product.
+    `closer` is the judge's answer: the probes that it wants to be run more often. The vantages hear of it within the
+    first half of the next bucket.
     """
 
     now_s: float
@@ -65,6 +67,7 @@ class Tick:
     probes: list[ProbeResult] = field(default_factory=list)
     reports: list[tuple[str, Reports]] = field(default_factory=list)
     by_product: Callable[[int], list[list[list[int]]]] = field(default=lambda _: [])
+    closer: frozenset[str] = frozenset()
 
 
 class Observer:
@@ -74,6 +77,7 @@ class Observer:
         self._ok_late: Counts = np.zeros((TAIL, STREAMS), np.int32)
         self._stuck: Counts = np.zeros((TAIL, STREAMS), np.int32)
         self._failing: list[ProbeResult] = []
+        self._asked: frozenset[str] = frozenset()  # which probes the judge wanted more of when it was last told
 
     def seen(self, recording: Recording) -> Seen:
         """The recording's counts by when they are learnt."""
@@ -116,6 +120,7 @@ class Observer:
         failing = _failing(seen)
         silent = seen.silent.tolist()
         probes = _by_bucket(recording)
+        heard = self._asked
         for bucket, ended, arrived, open_count, oldest, missing in zip(range(seen.buckets), *columns, strict=True):
             at_s = float(seen.start_s + bucket * BUCKET_S)
             stamp_s, width_s = at_s + seen.stamp_s, float(BUCKET_S)
@@ -141,11 +146,14 @@ class Observer:
                 if not missing[place]
             ]
             tick.probes, self._failing = self._failing, []
-            for result in probes.get(bucket, ()):
+            for result in (*probes.get(bucket, ()), *_closer(recording, bucket, heard, self._asked)):
                 (tick.probes if result.ok else self._failing).append(result)
+            tick.probes.sort(key=lambda one: one.end_s)
             if bucket % REPORT_EVERY == REPORT_EVERY - 1:
                 tick.reports = _reports(recording, bucket // REPORT_EVERY)
+            heard = self._asked
             yield tick
+            self._asked = tick.closer
 
 
 def _by_product(seen: Seen, bucket: int, last: int) -> list[list[list[int]]]:
@@ -203,6 +211,26 @@ def _by_bucket(recording: Recording) -> dict[int, list[ProbeResult]]:
         )
         found.setdefault(bucket, []).append(result)
     return found
+
+
+def _closer(recording: Recording, bucket: int, heard: frozenset[str], asked: frozenset[str]) -> Iterator[ProbeResult]:
+    """The tests that are made beside the regular ones, evenly over the bucket, the vantages one after another.
+
+    The first is made of what was asked for in the bucket before (`heard`), the others of what is asked for now.
+    """
+    for name in sorted(heard | asked):
+        probe = PROBES.index(name)
+        for vantage, passes in enumerate(recording.closer_ok[bucket, probe].tolist()):
+            latency_s = float(recording.probe_latency_s[bucket, probe, vantage])
+            for turn, passed in enumerate(passes):
+                if name not in (asked if turn else heard):
+                    continue
+                apart_s = (turn + (vantage + 1) / (len(VANTAGES) + 1)) * BUCKET_S / CLOSER
+                at_s = recording.start_s + bucket * BUCKET_S + apart_s
+                if passed:
+                    yield ProbeResult(at_s, VANTAGES[vantage], name, True, latency_s)
+                else:
+                    yield ProbeResult(at_s, VANTAGES[vantage], name, False, float(BUCKET_S), "no_answer")
 
 
 def _reports(recording: Recording, step: int) -> list[tuple[str, Reports]]:

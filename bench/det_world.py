@@ -35,6 +35,7 @@ Flags = NDArray[np.bool_]
 VANTAGES = ("north", "coast", "abroad")
 PROBES = (*(f"bank-{bank}" for bank in range(BANKS)), "core", "tracking")
 PROBE_EVERY = 3  # buckets: 30 s
+CLOSER = 2  # tests of each probe and vantage in a bucket, where the judge asks for a closer look
 REPORT_EVERY = 3  # buckets in one interval of reports
 SERVICES = CORRIDORS + 1  # what a report can name: a corridor, or the app as a whole (the last column)
 APP = CORRIDORS
@@ -81,6 +82,7 @@ class Recording:
     silent: Flags  # times: the gateway did not answer at all
     probe_ok: NDArray[np.int8]  # times x probes x vantages: 1 passed, 0 failed, -1 was not due
     probe_latency_s: NDArray[np.float32]
+    closer_ok: NDArray[np.int8]  # the same x CLOSER: how tests would end that a judge may ask for
     reports: Counts  # (times / 3) x services: persons in 30 s
     expected: Floats  # transfers expected in each bucket, times x corridors: known to the world alone
     skew_s: float = 0.0  # how much the gateway's stamps are ahead of the true time
@@ -115,6 +117,7 @@ class Recording:
             silent=self.silent[part],
             probe_ok=self.probe_ok[part],
             probe_latency_s=self.probe_latency_s[part],
+            closer_ok=self.closer_ok[part],
             reports=self.reports[first // REPORT_EVERY : -(-until // REPORT_EVERY)],
             expected=self.expected[part],
             copies_from=max(0, self.copies_from - first),
@@ -175,6 +178,7 @@ class Feed:
             silent=np.zeros(buckets, np.bool_),
             probe_ok=np.full((buckets, len(PROBES), len(VANTAGES)), -1, np.int8),
             probe_latency_s=np.zeros((buckets, len(PROBES), len(VANTAGES)), np.float32),
+            closer_ok=np.ones((buckets, len(PROBES), len(VANTAGES), CLOSER), np.int8),
             reports=np.zeros((buckets // REPORT_EVERY, SERVICES), np.int32),
             expected=expected,
         )
@@ -304,6 +308,8 @@ def _probes(rng: np.random.Generator, recording: Recording, rates: Floats) -> No
     recording.probe_latency_s[:] = PROBE_LATENCY_S * np.exp(
         PROBE_LATENCY_SD * rng.standard_normal(shape, dtype=np.float32)
     )
+    apart = rng.spawn(1)[0]  # whether anybody asks for them or not, nothing else is drawn differently
+    recording.closer_ok[:] = apart.random(recording.closer_ok.shape, np.float32) >= share[..., None]
 
 
 def probes_due(recording: Recording) -> Flags:

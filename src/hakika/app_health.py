@@ -5,7 +5,7 @@ by nobody who moves money: with everything else dead it goes on, and with it dea
 """
 
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,7 +65,7 @@ class HealthRole:
         self._announcer = announcer(settings, self._lanes, judging.publishing)
         self._parts: list[Part] = [
             self.collector,
-            evidence_channel(settings, self.evidence),
+            evidence_channel(settings, self.evidence, judging.judge, self.collector.fresh.set),
             *judging.parts,
             FeedPoller(self.evidence, self._feeds, vocabulary(settings)),
             *([self._announcer] if self._announcer else []),
@@ -99,7 +99,9 @@ class HealthRole:
         return Response(200, b'{"ready":true}')
 
 
-def evidence_channel(settings: HealthSettings, evidence: Evidence) -> EvidenceChannel:
+def evidence_channel(
+    settings: HealthSettings, evidence: Evidence, judge: Judge, on_failed: Callable[[], None]
+) -> EvidenceChannel:
     """Where evidence from outside arrives, as settings describe it; key files and tokens are read here."""
     public = [one for one in settings.component if one.public_name and one.kind != "role"]
     choices = [Choice(one.series, one.public_name, one.kind == "corridor") for one in public]
@@ -110,6 +112,8 @@ def evidence_channel(settings: HealthSettings, evidence: Evidence) -> EvidenceCh
         desks={one.bank: secret(one.token_file) for one in settings.desk},
         unsure=next((one.series for one in settings.component if one.kind == "product"), ""),
         client=client_of(settings.proxies),
+        closer=lambda: judge.closer,
+        on_failed=on_failed,
     )
 
 
@@ -142,6 +146,7 @@ def vocabulary(settings: HealthSettings) -> Vocabulary:
 class Judging:
     """What judges, publishes and is seen by the operator."""
 
+    judge: Judge
     publishing: Publishing
     parts: tuple[Part, ...]
 
@@ -170,7 +175,7 @@ def judging_parts(settings: HealthSettings, lanes: Lanes, collector: Collector) 
     token = secret(settings.operator_token_file)
     operating = Operating(lanes, publishing.wake.set)
     screens = Screens(lanes, publishing, operating, names, page, token=token, operator=operator)
-    return Judging(publishing, (judge, refitting, publishing, screens))
+    return Judging(judge, publishing, (judge, refitting, publishing, screens))
 
 
 async def _live(request: Request) -> Response:

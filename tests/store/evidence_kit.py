@@ -34,6 +34,7 @@ class Health:
     evidence: Evidence
     http: httpx2.AsyncClient
     reader_url: str
+    doubted: set[str]
 
     async def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         async with await psycopg.AsyncConnection.connect(self.reader_url) as conn:
@@ -75,6 +76,7 @@ async def open_health(database: RoleAccess) -> AsyncIterator[Health]:
     """The door on a free port; 127.0.0.1 counts as a proxy of ours, so that people have addresses."""
     lanes = Lanes(database.app_url, size=4, name="health test")
     evidence = Evidence(lanes, person_key=PERSON_KEY, components=COMPONENTS)
+    doubted: set[str] = set()
     channel = EvidenceChannel(
         evidence,
         ReportPage("Hakika", "https://status.example/", CHOICES),
@@ -82,9 +84,10 @@ async def open_health(database: RoleAccess) -> AsyncIterator[Health]:
         desks={"bank-a": DESK_TOKEN},
         unsure="product:bank-to-wallet",
         client=client_of(["127.0.0.0/8"]),
+        closer=lambda: doubted,
     )
     running = await serve(Door(channel.routes(), concurrency_max=200), "127.0.0.1", 0)
     async with httpx2.AsyncClient(base_url=running.url, timeout=10, trust_env=False) as http:
-        yield Health(evidence, http, database.reader_url)
+        yield Health(evidence, http, database.reader_url, doubted)
     await running.stop()
     await lanes.close()

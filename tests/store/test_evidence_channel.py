@@ -45,6 +45,15 @@ async def test_a_message_played_again_changes_nothing(health: Health) -> None:
     assert await health.refused() == {Refused.PROBE_AGAIN: 16}
 
 
+async def test_a_vantage_is_told_what_is_in_doubt(health: Health) -> None:
+    assert (await health.probes()).json() == {"stored": 0, "refused": 0}
+    health.doubted.update(("corridor:bank-b", "corridor:bank-a"))
+    assert (await health.probes(result())).json() == {
+        "stored": 1, "refused": 0, "closer": ["corridor:bank-a", "corridor:bank-b"],
+    }  # fmt: skip
+    assert (await health.probes(vantage="probe-2")).json()["closer"] == ["corridor:bank-a", "corridor:bank-b"]
+
+
 @pytest.mark.parametrize("how", ["no signature", "another's key", "another body", "stale", "future", "unknown kid"])
 async def test_forged_results_end_as_a_count(health: Health, how: str) -> None:
     body = msgspec.json.encode(ProbeReports("probe-1", [result(ok=False)]))

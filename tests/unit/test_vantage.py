@@ -27,6 +27,8 @@ class Health:
 
     url: str = ""
     status: int = 200
+    closer: list[str] = field(default_factory=list)
+    asked: int = 0  # messages without a result
     taken: list[ProbeReports] = field(default_factory=list)
 
     async def probes(self, request: Request) -> Response:
@@ -34,8 +36,12 @@ class Health:
         verify_detached(header, request.body, {"probe-1-1": PUBLIC}.get, clock.now_ms() // 1000, 60)
         if self.status != 200:
             return Response(self.status)
-        self.taken.append(msgspec.json.decode(request.body, type=ProbeReports))
-        return Response(200, msgspec.json.encode(ProbesTaken(len(self.taken[-1].results), 0)))
+        message = msgspec.json.decode(request.body, type=ProbeReports)
+        if message.results:
+            self.taken.append(message)
+        else:
+            self.asked += 1
+        return Response(200, msgspec.json.encode(ProbesTaken(len(message.results), 0, self.closer)))
 
 
 @dataclass
@@ -157,6 +163,66 @@ async def test_a_bug_of_a_test_is_no_result_and_ends_nothing(health: Health, res
     for task in tasks:
         task.cancel()
     assert [result.detail for result in health.taken[0].results] == ["held"]
+
+
+async def test_what_health_doubts_is_tested_more_often(
+    health: Health, results: ResultsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "ASK_S", 0.2)
+    monkeypatch.setattr(process, "CLOSER_KEPT_S", 1.0)
+    doubted, other = Way([], component="corridor:bank-a"), Way([], component="corridor:bank-b")
+    one = vantage(results, doubted, other, every_s=3.0)
+    tasks = [asyncio.create_task(loop) for loop in one.workers()]
+
+    def tested(component: str) -> int:
+        return sum(result.component == component for message in health.taken for result in message.results)
+
+    async def passes(seconds: float) -> tuple[int, int]:
+        before = tested("corridor:bank-a"), tested("corridor:bank-b")
+        await asyncio.sleep(seconds)
+        return tested("corridor:bank-a") - before[0], tested("corridor:bank-b") - before[1]
+
+    health.closer = ["corridor:bank-a"]
+    await asyncio.sleep(0.5)
+    assert health.asked >= 1
+    many, few = await passes(3.0)
+    assert many >= 5
+    assert few <= 2
+    health.status = 503  # says nothing any more: what it said last is forgotten
+    await asyncio.sleep(1.5)
+    ran = one.waiting
+    await asyncio.sleep(1.5)
+    assert one.waiting - ran <= 4
+    health.status, health.closer = 200, []
+    await asyncio.sleep(1.0)
+    many, few = await passes(3.0)
+    assert many <= 2
+    assert few <= 2
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_test_that_takes_long_does_not_keep_the_next_ones_waiting(
+    health: Health, results: ResultsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "ASK_S", 0.1)
+    running = most = 0
+
+    class Slow(Way):
+        async def run(self) -> Outcome | None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(60)
+            return Outcome(True)
+
+    health.closer = ["corridor:bank-a"]
+    one = vantage(results, Slow([], component="corridor:bank-a"), every_s=1.2)
+    looking, delivering = asyncio.create_task(one._look_closer()), asyncio.create_task(one._deliver())
+    await asyncio.sleep(2.5)
+    assert most == process.CLOSER_AT_ONCE
+    for task in (looking, delivering):
+        task.cancel()
 
 
 def test_vantages_take_turns_by_the_clock() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +226,15 @@ async def test_while_an_outage_lasts_tests_do_not_become_the_backlog(peer: Peer,
     assert (await probe.run()).ok
     assert len(peer.orders) == OPEN_MAX + 1
     assert len(probe.waiting) == OPEN_MAX - 1
+
+
+async def test_tests_side_by_side_do_not_take_each_other_for_waiting(peer: Peer, target: Target) -> None:
+    probe = bank(target)
+    peer.tracked = [stage("held")] * 6 + [stage("completed", final=True)]
+    probe.target = replace(target, test_wallet_blocked="")
+    outcomes = await asyncio.gather(*(probe.run() for _ in range(OPEN_MAX + 2)))
+    assert outcomes == [Outcome(True)] * (OPEN_MAX + 2)
+    assert not probe.waiting
 
 
 async def test_the_cores_own_api(peer: Peer, target: Target) -> None:

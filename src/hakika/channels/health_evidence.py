@@ -8,7 +8,7 @@ rule). What is forged, malformed or too much ends as a count by kind and in an a
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from math import ceil
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -63,14 +63,22 @@ class EvidenceChannel:
         desks: Mapping[str, str],
         unsure: str,
         client: Callable[[Request], str],
+        closer: Callable[[], Collection[str]] = tuple,
+        on_failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`keys` are vantage and key by kid, `desks` tokens by bank, `unsure` the component of who does not know."""
+        """`keys` are vantage and key by kid, `desks` tokens by bank, `unsure` the component of who does not know.
+
+        `closer` tells which components the judge doubts, for the vantages; `on_failed` is called when a test that
+        failed is stored, and must return at once.
+        """
         self._evidence = evidence
         self._page = page
         self._keys = dict(keys)
         self._desks = {bank: _digest(f"Bearer {token}") for bank, token in desks.items()}
         self._unsure = unsure
         self._client = client
+        self._closer = closer
+        self._on_failed = on_failed
         self._named = {_NOT_IN_IDS.sub("-", one): one for one in evidence.components}  # as the status page names them
         self._reports = Limiter(rate_per_s=0.1, burst=20.0, clients_max=CLIENTS_MAX)
         self._all_reports = Limiter(rate_per_s=200.0, burst=1_000.0, clients_max=1)
@@ -94,7 +102,7 @@ class EvidenceChannel:
     # --- vantages
 
     async def probes(self, request: Request) -> Response:
-        """Results of one vantage, signed over the raw body."""
+        """Results of one vantage, signed over the raw body; without any it only asks what to look at."""
         try:
             header = request.headers.get("x-jws-signature")
             verified = verify_detached(header, request.body, self._key, clock.now_ms() // 1000, SIGNED_WITHIN_S)
@@ -117,7 +125,9 @@ class EvidenceChannel:
             stored, refused_count = await self._evidence.take_probes(vantage, sent.results)
         except StoreFault:
             return busy("Not stored: send the same results again")
-        return _json(ProbesTaken(stored, refused_count))
+        if stored and not all(result.ok for result in sent.results):
+            self._on_failed()
+        return _json(ProbesTaken(stored, refused_count, sorted(self._closer())))
 
     def _key(self, kid: str) -> Ed25519PublicKey | None:
         known = self._keys.get(kid)

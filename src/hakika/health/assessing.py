@@ -79,7 +79,7 @@ class Detectors:
                 if row.at_ms <= one.mark_ms:
                     one.recent.add(_slot(row))
         for test in probes:
-            self._component(test.component).recent.test(test.vantage, test.at_ms / 1000, test.ok)
+            self._component(test.component).recent.test(test.vantage, (test.at_ms + test.latency_ms) / 1000, test.ok)
 
     # --- the judge's Watch
 
@@ -102,12 +102,17 @@ class Detectors:
             one = self._component(row.component)
             at_s = row.at_ms / 1000
             one.quorum.step(ProbeResult(at_s, row.vantage, row.probe, row.ok, row.latency_ms / 1000, row.detail))
-            one.recent.test(row.vantage, at_s, row.ok)
+            one.recent.test(row.vantage, at_s + row.latency_ms / 1000, row.ok)
         self._take_reports(batch)
         readings = {name: self._reading(one, batch.upto_ms) for name, one in self._components.items()}
         causes = named_causes(readings, self._carried(), self._reachable(batch.upto_ms), batch.upto_ms)
         self._put_away(batch.upto_ms)
         return Assessment(batch.upto_ms, readings, causes)
+
+    def closer(self, now_ms: int) -> frozenset[str]:
+        """The components of which more synthetic tests would decide something."""
+        found = self._components.items()
+        return frozenset(name for name, one in found if one.quorum.doubted(now_ms / 1000, one.detector.standing()))
 
     def unsaved(self) -> list[StateRow]:
         """Where every detector stands that has moved since `saved`."""

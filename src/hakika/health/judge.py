@@ -69,6 +69,9 @@ class Watch(Protocol):
     def take(self, batch: Batch) -> Assessment:
         """What is held to be true with this evidence, at `batch.upto_ms`."""
 
+    def closer(self, now_ms: int) -> frozenset[str]:
+        """The components of which more synthetic tests would decide something."""
+
     def unsaved(self) -> list[StateRow]:
         """Where every detector stands that has moved since `saved`."""
 
@@ -124,6 +127,7 @@ class Judge:
         self._watch: Watch | None = None
         self._previous_ms: int | None = None
         self._held: Any = None  # what was last written as held to be true
+        self.closer: frozenset[str] = frozenset()  # as of the last tick; for the vantages
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """The endless loop."""
@@ -176,6 +180,7 @@ class Judge:
         watch.saved()
         self._days.saved()
         self._previous_ms, self._held = at_ms, _core_of(seen)
+        self.closer = watch.closer(at_ms)
         self._crash("after_commit")
         if tick.changed or written:
             self._on_commit()

@@ -51,6 +51,11 @@ class ProbeResult:
     latency_s: float = 0.0
     detail: str = ""
 
+    @property
+    def end_s(self) -> float:
+        """When its outcome was known."""
+        return self.at_s + self.latency_s
+
 
 @dataclass(frozen=True, slots=True)
 class Reports:

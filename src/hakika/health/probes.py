@@ -5,13 +5,16 @@ together. So a vantage that is broken for a week contributes its cap and no more
 third stay under the threshold, and the way in is called down when three vantages have each failed twice or more
 within a short time. A vantage that reports nothing says nothing. How often a probe slips by itself is learnt.
 
+Where a test has just failed, or transfers raise doubts, the answer is a dozen tests away and not worth waiting half a
+minute for each: `doubted` says that the vantages had better look closer.
+
 Where only a fifth of the tests fail, two in a row are rare. A second sum of each vantage looks for that, in the same
 way and with the same cap; it takes minutes. Sooner it supports what transfers say (see `fusion`), who are few in a slow
 corridor where tests are as many as ever.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -21,14 +24,16 @@ from hakika.health.observations import ProbeResult
 
 KIND = "probes"
 QUORUM = 3
-FAILING = 0.5  # the share of tests that fail in the outage looked for
+FAILING = 0.6  # the share of tests that fail in the outage looked for
 WEAK, WEAK_SLIPS = 0.2, 4.0  # and in a weak one, but so many times what slips at least
 SLIP_DEFAULT, SLIP_MIN, SLIP_MAX = 0.01, 0.01, 0.2
 SLIP_MEMORY = 2_000.0
 SLIP_PRIOR = 400.0
-CAP = 8.0  # two failures are worth a little less
+CAP = 8.0  # what one vantage counts for at most; two failures are worth a little less
+WEAK_MAX = 11.0  # of a weak sum: who has seen many failures does not count for less after the next few successes
 SUPPORT_CAP = 4.5  # of one vantage, to what transfers say
-PROBE_THRESHOLDS = Thresholds(amber=5.0, slow=15.9, publish=21.5)
+PROBE_THRESHOLDS = Thresholds(amber=5.0, slow=15.9, publish=23.3)
+CLOSER_S = 600.0  # as long as doubt is worth more tests
 STALE_S = 300.0  # evidence of a vantage that has reported nothing for so long counts no more
 CALM_S = 300.0
 GREEN = 2  # vantages that must have been green for CALM_S before it is over
@@ -41,20 +46,20 @@ class _Sum:
     score: float = 0.0
     start_s: float = 0.0
 
-    def add(self, at_s: float, share: float, slip: float, *, ok: bool) -> None:
+    def add(self, at_s: float, share: float, slip: float, *, ok: bool, limit: float = CAP) -> None:
         if ok:
             self.score = max(0.0, self.score + math.log((1 - share) / (1 - slip)))
             return
         if self.score <= 0:
             self.start_s = at_s
-        self.score = min(CAP, self.score + math.log(share / slip))
+        self.score = min(limit, self.score + math.log(share / slip))
 
 
 @dataclass(slots=True)
 class _Vantage:
     strong: _Sum = field(default_factory=_Sum)
     weak: _Sum = field(default_factory=_Sum)
-    last_s: float = float("-inf")
+    last_s: float = float("-inf")  # the end of its last test
     failed_s: float | None = None  # the last failure
     green_s: float | None = None  # the first success after it
 
@@ -78,15 +83,16 @@ class ProbeQuorum:
         return cls(series, min(SLIP_MAX, max(SLIP_MIN, slip)), _tests=float(min(SLIP_MEMORY, len(quiet))))
 
     def step(self, result: ProbeResult) -> tuple[Alarm, ...]:
-        """What one test changes; a test not newer than the vantage's last one changes nothing."""
+        """What one test changes; one that did not end after the vantage's last one changes nothing."""
         vantage = self._vantages.setdefault(result.vantage, _Vantage())
-        if result.at_s <= vantage.last_s:
+        if result.end_s <= vantage.last_s:
             return ()
-        if result.at_s - vantage.last_s > STALE_S:
+        if result.end_s - vantage.last_s > STALE_S:
             vantage.strong, vantage.weak, vantage.green_s = _Sum(), _Sum(), None
-        vantage.last_s = result.at_s
+        vantage.last_s = result.end_s
         vantage.strong.add(result.at_s, FAILING, self.slip, ok=result.ok)
-        vantage.weak.add(result.at_s, max(WEAK, min(FAILING, WEAK_SLIPS * self.slip)), self.slip, ok=result.ok)
+        weak_share = max(WEAK, min(FAILING, WEAK_SLIPS * self.slip))
+        vantage.weak.add(result.at_s, weak_share, self.slip, ok=result.ok, limit=WEAK_MAX)
         if not result.ok:
             vantage.failed_s, vantage.green_s = result.at_s, None
         elif vantage.green_s is None:
@@ -112,6 +118,10 @@ class ProbeQuorum:
         """The evidence of the best three vantages that still report, for whichever share it speaks of louder."""
         return max(_total(sums) for sums in self._sums(now_s))
 
+    def is_weak(self, now_s: float) -> bool:
+        """The vantages do not say that half of their tests fail: what publishes then is a weaker fault."""
+        return _total(self._sums(now_s)[0]) < PROBE_THRESHOLDS.slow
+
     def support(self, now_s: float) -> float:
         """What the vantages that still report add to what transfers say, at most QUORUM times SUPPORT_CAP.
 
@@ -120,6 +130,20 @@ class ProbeQuorum:
         _, weak = self._sums(now_s)
         scores = sorted((min(SUPPORT_CAP, one.score) for one in weak), reverse=True)
         return scores[1] + sum(scores[1:QUORUM]) if len(scores) > 1 else 0.0
+
+    def doubted(self, now_s: float, transfers: Iterable[Alarm] = ()) -> bool:
+        """More tests would decide something: a failure of late is not outweighed, or transfers have raised an alarm.
+
+        What publishes is decided, and what has been in doubt for CLOSER_S (a vantage that stays broken) is not decided
+        by more of the same. `transfers` are the standing alarms of what this way in leads through.
+        """
+        standing = tuple(transfers)
+        if self.level is Level.PUBLISH or any(alarm.level is Level.PUBLISH for alarm in standing):
+            return False
+        reporting = [one for one in self._vantages.values() if now_s - one.last_s <= STALE_S]
+        since = [one.weak.start_s for one in reporting if one.weak.score > 0]
+        since += [alarm.start_s for alarm in standing if reporting]
+        return any(now_s - start_s <= CLOSER_S for start_s in since)
 
     def _sums(self, now_s: float) -> tuple[list[_Sum], list[_Sum]]:
         """The strong and the weak sum of each vantage that still reports."""
@@ -192,7 +216,7 @@ class ProbeQuorum:
 
 
 def _total(sums: Sequence[_Sum]) -> float:
-    return sum(sorted((one.score for one in sums), reverse=True)[:QUORUM])
+    return sum(sorted((min(CAP, one.score) for one in sums), reverse=True)[:QUORUM])
 
 
 def _vantage(

@@ -80,7 +80,7 @@ class Recent:
             self.slots.popleft()
 
     def test(self, vantage: str, at_s: float, ok: bool) -> None:
-        """A synthetic test; one not newer than the vantage's last is left out."""
+        """A synthetic test that ended at `at_s`; one not newer than the vantage's last is left out."""
         tests = self.tests.setdefault(vantage, deque())
         if tests and at_s <= tests[-1][0]:
             return

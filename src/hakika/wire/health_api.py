@@ -79,11 +79,15 @@ class DeskReports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reports: list[DeskReport]
 
 
-class ProbesTaken(msgspec.Struct, frozen=True):
-    """Answer to `POST /probes`: results that were new, and results that do not count (old, known, malformed)."""
+class ProbesTaken(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Answer to `POST /probes`: results that were new, and results that do not count (old, known, malformed).
+
+    `closer` names the components in doubt: until the next answer their tests are wanted more often.
+    """
 
     stored: int
     refused: int
+    closer: list[str] = []
 
 
 class DeskTaken(msgspec.Struct, frozen=True):

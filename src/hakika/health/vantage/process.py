@@ -1,7 +1,9 @@
 """A vantage: runs every test of every way in, in turn with the other vantages, and tells health what it saw.
 
 Vantages take turns by the clock on the wall alone: each begins at its share of the period, a little jittered, so three
-of them see a way in every ten seconds. Results are signed and carry their own time; while health is away they wait
+of them see a way in every ten seconds. Where health doubts a component it says so in its answers, and is asked for it
+every few seconds; then the component's tests run beside their turns, CLOSER_TIMES as often, until the doubt is over or
+health says nothing any more. Results are signed and carry their own time; while health is away they wait
 here, bounded by number and by the age beyond which health would not count them. A fault of ours is no result.
 """
 
@@ -9,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +29,10 @@ log = logging.getLogger(__name__)
 JITTER_S = 1.0
 WAITING_MAX = 2_000
 AGE_MAX_MS = 590_000  # health counts nothing older than ten minutes
+CLOSER_TIMES = 6
+CLOSER_AT_ONCE = 4  # of one test: one may take its deadline, and the next is not kept waiting for it
+CLOSER_KEPT_S = 15.0  # without word from health
+ASK_S = 2.0  # without a result to send
 SEND_AGAIN_FIRST_S = 0.5
 SEND_AGAIN_MAX_S = 10.0
 KEPT_FOR = (401, 408, 429)  # beside 5xx: health may take the same results later
@@ -47,10 +54,13 @@ class Vantage:
     _waiting: deque[ProbeReport] = field(default_factory=deque)
     _new: asyncio.Event = field(default_factory=asyncio.Event)
     _last: dict[str, bool] = field(default_factory=dict)
+    _closer: frozenset[str] = frozenset()
+    _heard_s: float = 0.0  # when health last spoke
+    _doubt: asyncio.Event = field(default_factory=asyncio.Event)
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
-        """A loop for each test, and the one that sends."""
-        return [*(self._repeat(probe) for probe in self.probes), self._deliver()]
+        """A loop for each test, the one that looks closer, and the one that sends."""
+        return [*(self._repeat(probe) for probe in self.probes), self._look_closer(), self._deliver()]
 
     @property
     def waiting(self) -> int:
@@ -74,10 +84,35 @@ class Vantage:
     async def _repeat(self, probe: Probe) -> None:
         while True:
             await asyncio.sleep(self.pause_s(clock.now_ms()))
-            try:
-                await self.try_once(probe)
-            except Exception:
-                log.exception("the test %s of %s failed by itself: no result", probe.name, probe.component)
+            await self._try(probe)
+
+    async def _try(self, probe: Probe) -> None:
+        try:
+            await self.try_once(probe)
+        except Exception:
+            log.exception("the test %s of %s failed by itself: no result", probe.name, probe.component)
+
+    async def _look_closer(self) -> None:
+        """Tests of what is in doubt, each begun whether the one before has ended or not."""
+        async with asyncio.TaskGroup() as group:
+            running: dict[int, set[asyncio.Task[None]]] = {number: set() for number in range(len(self.probes))}
+            while True:
+                await self._doubt.wait()
+                if clock.monotonic_s() - self._heard_s > CLOSER_KEPT_S:
+                    self._hear(frozenset())
+                for number, probe in enumerate(self.probes):
+                    if probe.component in self._closer and len(running[number]) < CLOSER_AT_ONCE:
+                        task = group.create_task(self._try(probe))
+                        running[number].add(task)
+                        task.add_done_callback(running[number].discard)
+                await asyncio.sleep(clock.jitter(self.every_s / CLOSER_TIMES))
+
+    def _hear(self, closer: frozenset[str]) -> None:
+        """What health doubts, from now on."""
+        if closer != self._closer:
+            log.info("looks closer at %s", ", ".join(sorted(closer)) or "nothing any more")
+        self._closer, self._heard_s = closer, clock.monotonic_s()
+        (self._doubt.set if closer else self._doubt.clear)()
 
     def pause_s(self, now_ms: int) -> float:
         """Seconds until this vantage's next turn."""
@@ -112,22 +147,25 @@ class Vantage:
     async def _deliver(self) -> None:
         pause_s = SEND_AGAIN_FIRST_S
         while True:
-            await self._new.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ASK_S):
+                    await self._new.wait()
             self._shorten()
-            if not self._waiting:
-                self._new.clear()
-            elif await self.send_some():
+            if await self.send_some():
                 pause_s = SEND_AGAIN_FIRST_S
+                if not self._waiting:
+                    self._new.clear()
             else:
                 await asyncio.sleep(clock.jitter(pause_s))
                 pause_s = min(pause_s * 2, SEND_AGAIN_MAX_S)
 
     async def send_some(self) -> bool:
-        """Send the oldest results; True when they need not be sent again."""
+        """Send the oldest results, or ask without any what is in doubt; True when they need not be sent again."""
         batch = list(self._waiting)[:PROBES_A_MESSAGE]
         body = msgspec.json.encode(ProbeReports(self.name, batch))
         answer = await self.results.send(body, sign_detached(body, self.key, self.kid, clock.now_ms() // 1000))
         if isinstance(answer, ProbesTaken):
+            self._hear(frozenset(answer.closer))
             if answer.refused:
                 log.warning("health does not count %d of %d results", answer.refused, len(batch))
         elif isinstance(answer, int) and answer < 500 and answer not in KEPT_FOR:

@@ -160,7 +160,10 @@ class Evidence:
                     result.latency_ms, result.detail,
                 ),
             )  # fmt: skip
-        stored = await self._lanes.run(lambda conn: incoming.add_probes(conn, list(rows.values())), deadline_s=STORE_S)
+        stored = 0
+        if rows:
+            new = list(rows.values())
+            stored = await self._lanes.run(lambda conn: incoming.add_probes(conn, new), deadline_s=STORE_S)
         again = len(results) - refusals.total() - stored
         if again:
             refusals[Refused.PROBE_AGAIN] += again

@@ -104,7 +104,7 @@ _SERIES = "SELECT DISTINCT series FROM signal_interval WHERE at_ms > %s"
 _SILENCES = "SELECT source, at_ms FROM silence WHERE at_ms > %s AND at_ms <= %s ORDER BY at_ms, source LIMIT %s"
 _PROBES = """
 SELECT component, vantage, probe, at_ms, received_ms, ok, latency_ms, detail FROM probe_result
-WHERE at_ms > %s AND received_ms <= %s ORDER BY at_ms, vantage, id LIMIT %s
+WHERE at_ms > %s AND received_ms <= %s ORDER BY at_ms + latency_ms, vantage, id LIMIT %s
 """
 _REPORTS = """
 SELECT component, at_ms / %s * %s AS begins, count(*)::integer FROM report WHERE at_ms >= %s AND at_ms < %s
@@ -161,7 +161,7 @@ async def silences(conn: Connection, *, after_ms: int, upto_ms: int) -> list[Sil
 
 
 async def probes(conn: Connection, *, after_ms: int, upto_ms: int) -> list[ProbeRow]:
-    """Tests made after `after_ms` and received up to `upto_ms`, in the order in which they were made."""
+    """Tests made after `after_ms` and received up to `upto_ms`, in the order in which they ended."""
     return [ProbeRow(*row) for row in await _rows(conn, _PROBES, (after_ms, upto_ms, ROWS_MAX))]
 
 

@@ -4,8 +4,8 @@ Every other time it goes to a wallet that is blocked, so that it has to come bac
 is good when the bank has confirmed the return. What the page does not say, the bank's own books may: a dead tracking
 page is no fault of the corridor.
 
-While an outage lasts, test transfers wait like all others. At most OPEN_MAX of a vantage do; after that the oldest is
-looked at instead of sending one more, so that tests never become the backlog.
+While an outage lasts, test transfers wait like all others. At most OPEN_MAX that nobody follows any more do; after that
+the oldest is looked at instead of sending one more, so that tests never become the backlog. Tests may run side by side.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class BankToWallet:
     bank: TestedBank
     name: str = "bank-to-wallet"
     turn: int = 0
-    waiting: deque[str] = field(default_factory=deque)  # UETRs whose end we have not seen, the oldest first
+    waiting: deque[str] = field(default_factory=deque)  # UETRs that we followed to no end, the oldest first
 
     @property
     def component(self) -> str:
@@ -55,19 +55,20 @@ class BankToWallet:
         """One cent there, or there and back."""
         ends_s = clock.monotonic_s() + self.target.deadline_s
         if len(self.waiting) >= OPEN_MAX:
-            seen = await self._look(self.waiting[0])
+            oldest = self.waiting[0]
+            seen = await self._look(oldest)
             if seen is not None:
                 return seen
-            self.waiting.popleft()
+            if oldest in self.waiting:
+                self.waiting.remove(oldest)
         back = bool(self.target.test_wallet_blocked) and self.turn % 2 == 1
         self.turn += 1
         ordered = await self._order(back, ends_s)
         if isinstance(ordered, Outcome):
             return ordered
-        self.waiting.append(ordered)
         outcome = await self._follow(ordered, back, ends_s)
-        if outcome.ok and ordered in self.waiting:
-            self.waiting.remove(ordered)
+        if not outcome.ok:
+            self.waiting.append(ordered)
         return outcome
 
     async def _look(self, uetr: str) -> Outcome | None:
