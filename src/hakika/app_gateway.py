@@ -28,6 +28,7 @@ from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.gateway.acts import Acts
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import REFRESH_S, Banks
+from hakika.services.gateway.first_attempts import FirstAttempts
 from hakika.services.gateway.intake import BANK_CLOCK_MS, Intake
 from hakika.services.gateway.quotes import Quotes
 from hakika.services.gateway.signals import GatewaySignals
@@ -71,6 +72,7 @@ class GatewayRole:
         key = load_private_key(settings.signing_key_file)
         self._signer = Signer(settings.name, settings.kid, {settings.kid: key})
         self.link = CoreLink(CoreClient(settings.core_url, secret(settings.core_token_file)))
+        self.first = FirstAttempts(self._holder, self.link)
         self.banks = Banks(self._read_lanes)
         self.signals = GatewaySignals(settings.test_wallets)
         self._counting = Counting(self.signals, self._queue_lanes)
@@ -115,6 +117,7 @@ class GatewayRole:
             scale=self._settings.scale,
             currencies=frozenset(self._settings.currencies),
             on_custody=self.link.wake.set,
+            first=self.first,
             restored_ms=self._restored_ms,
             signals=self.signals,
         )
@@ -130,7 +133,15 @@ class GatewayRole:
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """The endless loops of this role."""
         holder, scale = self._holder, self._settings.scale
-        delivery = Delivery(self.desk, self._queue_lanes, self.link, holder=holder, scale=scale, signals=self.signals)
+        delivery = Delivery(
+            self.desk,
+            self._queue_lanes,
+            self.link,
+            holder=holder,
+            scale=scale,
+            first=self.first,
+            signals=self.signals,
+        )
         recovery = Recovery(self.desk, self._queue_lanes, self.link, holder=holder, scale=scale, signals=self.signals)
         return [
             self.link.watch_session(),

@@ -14,6 +14,7 @@ from hakika.domain.leash import Leash
 from hakika.services.gateway.acts import Acts
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import Bank
+from hakika.services.gateway.first_attempts import FirstAttempts
 from hakika.services.gateway.intake import Arrived, Custody, Intake, arrived
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import Desk
@@ -95,6 +96,7 @@ class Gateway:
     desk: Desk
     acts: Acts
     signals: GatewaySignals
+    first: FirstAttempts  # records nothing until it is given a way
 
     @classmethod
     @asynccontextmanager
@@ -112,9 +114,10 @@ class Gateway:
         lanes = Lanes(database.app_url, size=4, name="test")
         intake_lane = ForgetfulLane(database.app_url, name="test intake")
         desk_lane = ForgetfulLane(database.app_url, name="test desk")
+        first = FirstAttempts(holder)
         intake = Intake(
             intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None,
-            restored_ms=restored_ms, signals=signals,
+            first=first, restored_ms=restored_ms, signals=signals,
         )  # fmt: skip
         desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None, signals=signals)
         for name in BANKS:
@@ -125,7 +128,7 @@ class Gateway:
         desk.flusher.start()
         try:
             acts = Acts(desk, lanes, Leash(scale), restored=restored_ms is not None)
-            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, acts, signals)
+            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, acts, signals, first)
         finally:
             await intake.flusher.stop()
             await desk.flusher.stop()

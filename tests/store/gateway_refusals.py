@@ -364,8 +364,9 @@ RULES = {
     "transfer in flight rejected": Case("HK015", "transfer_change_guard", status_change("IN_FLIGHT", "REJECTED")),
     **{
         f"transfer begins {status}": Case("HK017", "transfer_guard", new_transfer(status=status, reason="x"))
-        for status in ("IN_FLIGHT", "COMPLETED", "RETURNED")
+        for status in ("COMPLETED", "RETURNED")
     },
+    "in flight without an attempt": Case("HK025", "transfer_begun_guard", new_transfer(status="IN_FLIGHT")),
     "message settled anew": Case("HK016", "outgoing_change_guard", outgoing_set("settled_ms = 6")),
     "message unsettled": Case("HK016", "outgoing_change_guard", outgoing_set("settled_ms = NULL")),
     "message's bytes": Case("HK016", "outgoing_change_guard", outgoing_set("body = 'other'"), "owner"),

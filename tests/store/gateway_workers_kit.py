@@ -17,6 +17,7 @@ from gateway_desk_kit import HOLDER, Gateway, credit
 from hakika import clock
 from hakika.domain.ids import attempt_id
 from hakika.outbound.core import NoAnswer, NotSent
+from hakika.services.gateway import first_attempts
 from hakika.services.gateway import transfers as desk_service
 from hakika.wire.core_api import Answer, Answers, Instruction, Session
 from hakika.wire.iso20022.messages import CreditTransfer
@@ -106,7 +107,10 @@ class Works:
         """Delivery, recovery and the session's watch, until the block ends."""
         client: Any = core
         link = CoreLink(client)
-        deliver = Delivery(gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale, signals=gateway.signals)
+        gateway.first.way = link
+        deliver = Delivery(
+            gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale, first=gateway.first, signals=gateway.signals
+        )
         recover = Recovery(gateway.desk, gateway.lanes, link, holder=HOLDER, scale=scale, signals=gateway.signals)
         loops = (link.watch_session(), deliver.run(), recover.run())
         tasks = [asyncio.create_task(loop) for loop in loops]
@@ -140,6 +144,8 @@ ENDED = "SELECT count(*) FROM transfer WHERE status IN ('COMPLETED', 'RETURNED')
 def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases, turns and the session's watch at a test's pace."""
     monkeypatch.setattr(desk_service, "LEASE_MS", LEASE_MS)
+    monkeypatch.setattr(first_attempts, "LEASE_MS", LEASE_MS)
+    monkeypatch.setattr(first_attempts, "SEND_BY_MS", LEASE_MS // 2)
     monkeypatch.setattr(recovery, "LEASE_MS", LEASE_MS)
     monkeypatch.setattr(recovery, "TURN_S", 0.05)
     monkeypatch.setattr(recovery, "TURN_SILENT_S", 0.05)

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 
 import psycopg
 import pytest
-from gateway_kit import CLOSE, CLOSE_UNSENT, FIRST, SECOND, SET_STATUS, TAKE_OVER, Sql, Templates
+from gateway_kit import ADD_TRANSFER, CLOSE, CLOSE_UNSENT, FIRST, SECOND, SET_STATUS, TAKE_OVER, Sql, Templates
 from gateway_refusals import CASES, Case, two_open_attempts
 from psycopg import sql as compose
 
@@ -84,6 +84,7 @@ def _refusal(sql: Sql, role: str, statement: LiteralString, values: Any) -> str 
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(statement, values or None)
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what looks at a commit looks now
     except psycopg.Error as error:
         return f"{error.sqlstate} {error.diag.message_primary}"
     return None
@@ -142,6 +143,10 @@ def test_lawful_lives_are_accepted(sql: Sql) -> None:
     sql.app.execute("UPDATE payment_return SET acknowledged_ms = 5 WHERE transfer = %s", (returned,))
     sql.app.execute(SET_STATUS, ("RETURNED", returned))
     sql.app.execute("UPDATE transfer SET recalled_reason = 'x' WHERE id = %s", (returned,))
+    begun = sql.transfer_values(status="IN_FLIGHT")
+    with sql.app.transaction():
+        sql.app.execute(ADD_TRANSFER, begun)
+        sql.attempt(begun["id"])
 
 
 def test_one_open_attempt_by_index_too(sql: Sql) -> None:

@@ -23,7 +23,8 @@ CORE_CONSTRAINTS = (
 )  # fmt: skip
 CORE_INDEXES = ("entry_resolved_once", "account_house")
 GATEWAY_TRIGGERS = (
-    "transfer_guard", "transfer_change_guard", "transfer_no_delete", "transfer_no_truncate", "attempt_guard",
+    "transfer_guard", "transfer_begun_guard", "transfer_change_guard", "transfer_no_delete", "transfer_no_truncate",
+    "attempt_guard",
     "attempt_change_guard", "attempt_no_delete", "attempt_no_truncate", "return_guard", "return_change_guard",
     "return_no_delete", "return_no_truncate", "outgoing_change_guard", "outgoing_no_delete", "outgoing_no_truncate",
     "outbox_no_delete", "message_append_only", "message_no_truncate", "recall_append_only", "recall_no_truncate",

@@ -1,8 +1,9 @@
 """Delivery to the core: claim, commit, send, record; and what is known of the link while doing so.
 
-Each round records attempts in one commit, sends them as one batch, and stores the answers in one commit. No
-more than the breaker's window is open at once, over all rounds. When no answer comes the attempts stay open
-and are handed to recovery; when not a byte was written they are voided by their own holder.
+Each round records attempts in one commit, sends them as one batch, and stores the answers in one commit; what intake
+has recorded with the custody itself goes first. No more than the breaker's window is open at once, over all rounds.
+When no answer comes the attempts stay open and are handed to recovery; when not a byte was written they are voided by
+their own holder.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import CoreAnswered, Outcome, RecordAttempt, SenderWroteNothing, WorkerClaimed
 from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.flusher import Busy
+from hakika.services.gateway.first_attempts import FirstAttempts
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import Applied, Desk, Happened
 from hakika.services.signals import HARMLESS
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 ROUNDS = 2  # rounds under way at once: one is being sent while another is being recorded
 TOGETHER = 500  # events given to the desk at once
 IDLE_S = 0.5
+LOOK_S = 0.25  # between two looks for what waits in custody, while intake records all that comes
 STORE_DEADLINE_S = 5.0
 SESSION_EVERY_S = 0.5
 KNOWN_REASONS = frozenset(reason.value for reason in Reason)
@@ -210,8 +213,10 @@ class Delivery:
         *,
         holder: UUID,
         scale: float,
+        first: FirstAttempts,
         signals: GatewaySignals | None = None,
     ) -> None:
+        self._first = first
         self._desk = desk
         self._signals = signals or GatewaySignals()
         self._lanes = lanes
@@ -220,6 +225,7 @@ class Delivery:
         self._scale = scale
         self._busy: set[UUID] = set()
         self._turn = 0
+        self._looked_s = float("-inf")
         self._recorder = Recorder(desk)
 
     async def run(self) -> None:
@@ -247,12 +253,37 @@ class Delivery:
                     pass
 
     async def _round(self) -> int:
+        return await self._round_of_recorded() or await self._round_of_held()
+
+    async def _round_of_recorded(self) -> int:
+        """Send what intake has recorded; it has its places in the window."""
+        timely, late = self._first.take(max(1, self._link.breaker.window // ROUNDS))
+        if not timely and not late:
+            return 0
+        try:
+            if not self._link.breaker.sendable(clock.monotonic_s()):
+                timely, late = [], [*timely, *late]
+            if late:
+                await self._void(late)
+            if timely:
+                await self._send(timely)
+        finally:
+            self._link.in_flight -= len(timely) + len(late)
+        return len(timely) + len(late)
+
+    async def _round_of_held(self) -> int:
+        """Claim and send what waits in custody."""
+        now_s = clock.monotonic_s()
+        if self._first.keeps_up and now_s - self._looked_s < LOOK_S:
+            return 0
         limit = min(self._link.free(), max(1, self._link.breaker.window // ROUNDS))
         if limit <= 0:
             return 0
         self._link.in_flight += limit  # reserved before anything is awaited, so that rounds share one window
         try:
+            self._looked_s = now_s
             held = await self._candidates(limit)
+            self._first.keeps_up = len(held) < limit
             if not held:
                 return 0
             attempts = await self._claim(held)
@@ -298,9 +329,7 @@ class Delivery:
         except NotSent:
             self._link.breaker.unreachable(clock.monotonic_s())
             count_failed(self._signals, attempts, "unreachable")
-            await self._recorder.record(
-                Happened(a.transfer, SenderWroteNothing(a.number, a.lease_token, clock.now_ms())) for a in attempts
-            )
+            await self._void(attempts)
             return
         except NoAnswer as fault:
             log.warning("no answer for %d instructions: %s", len(attempts), fault)
@@ -313,6 +342,13 @@ class Delivery:
         self._note_short(attempts, answers)
         await self._recorder.record(self._events(attempts, answers))
         self._link.breaker.round_complete(len(attempts), answered_s, answered_s - sent_s)
+
+    async def _void(self, attempts: list[OpenAttempt]) -> None:
+        """Say, as their holder, that not a byte of them was written."""
+        now_ms = clock.now_ms()
+        await self._recorder.record(
+            Happened(one.transfer, SenderWroteNothing(one.number, one.lease_token, now_ms)) for one in attempts
+        )
 
     def _events(self, attempts: list[OpenAttempt], answers: Answers) -> list[Happened]:
         events = []

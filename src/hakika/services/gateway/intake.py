@@ -3,12 +3,14 @@
 Messages that arrive together are committed together. Ids are looked up first, `domain/intake.py` decides, the
 rows are inserted; a unique violation means that another writer was first, and the batch is decided again. What
 is answered is made from immutable columns alone, so the same message always gets the same bytes. What may be
-older than a restore of our database is taken like anything else, and marked to be burnt first.
+older than a restore of our database is taken like anything else, and marked to be burnt first. What can be sent at once
+has its first attempt recorded in the same commit.
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -19,6 +21,7 @@ from hakika.domain.intake import Conflict, KnownMessage, KnownTransfer, Line, Ta
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.services.flusher import Busy, Flusher
 from hakika.services.gateway.banks import Bank
+from hakika.services.gateway.first_attempts import FirstAttempts, Recorded
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import intake as rows
@@ -85,15 +88,18 @@ class Intake:
         scale: float,
         currencies: frozenset[str],
         on_custody: Callable[[], None],
+        first: FirstAttempts,
         restored_ms: int | None = None,
         signals: GatewaySignals | None = None,
     ) -> None:
         """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery.
 
-        `restored_ms` is when this database was last declared as restored; `signals` count what arrives.
+        `first` records the attempts of what can be sent at once; `restored_ms` is when this database was last declared
+        as restored; `signals` count what arrives.
         """
         self._doubtful_until_ms = 0 if restored_ms is None else restored_ms + BANK_CLOCK_MS
         self._lane = lane
+        self._first = first
         self._signals = signals or GatewaySignals()
         self._receipt_kid = receipt_kid
         self._scale = scale
@@ -116,29 +122,36 @@ class Intake:
 
     async def _work(self, batch: list[Arrived]) -> list[Custody | Conflict]:
         for _ in range(RACES_MAX):
+            begun = self._first.batch()
+            work = partial(self._transaction, batch=batch, begun=begun)
             try:
-                results, new = await self._lane.run(
-                    lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S
-                )
-            except UniqueViolation:
-                continue  # another writer committed one of these ids: look again
+                results, new = await self._lane.run(work, deadline_s=WRITE_DEADLINE_S)
+            except BaseException as error:
+                self._first.abandoned(begun)
+                if isinstance(error, UniqueViolation):
+                    continue  # another writer committed one of these ids: look again
+                raise
+            self._first.committed(begun)
             with HARMLESS:
-                self._count(batch, new)
+                self._count(batch, new, begun)
             self._on_custody()
             return results
         raise InvariantBroken(f"intake lost {RACES_MAX} races in a row")
 
-    def _count(self, batch: list[Arrived], new: list[NewTransfer]) -> None:
-        """Tell the signals what this commit has taken or refused."""
+    def _count(self, batch: list[Arrived], new: list[NewTransfer], begun: Recorded) -> None:
+        """Tell the signals what this commit has taken or refused, and what it has begun to send."""
         for row in new:
             if row.reason is not None:
                 self._signals.refused(row.bank, row.creditor_msisdn, Reason(row.reason))
             else:
                 self._signals.arrived(row.id, row.bank, row.creditor_msisdn)
+        for attempt in begun.attempts:
+            if not self._signals.is_test(attempt.creditor_msisdn):
+                self._signals.attempted(attempt.transfer, attempt.bank)
         self._signals.stored(sum(1 for item in batch if not self._signals.names_test(item.body)))
 
     async def _transaction(
-        self, conn: Connection, batch: list[Arrived]
+        self, conn: Connection, batch: list[Arrived], begun: Recorded
     ) -> tuple[list[Custody | Conflict], list[NewTransfer]]:
         async with conn.pipeline(), conn.transaction():
             known = _Known(
@@ -148,7 +161,8 @@ class Intake:
             new_messages: list[MessageRow] = []
             new_transfers: list[NewTransfer] = []
             results = [self._one(item, known, new_messages, new_transfers) for item in batch]
-            await rows.insert(conn, new_messages, new_transfers)
+            self._first.record(begun, new_transfers)
+            await rows.insert(conn, new_messages, new_transfers, begun.rows())
         return results, new_transfers
 
     def _one(

@@ -12,6 +12,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from hakika.store.arrays import Uuids, byteas, ints, texts, uuids
+from hakika.store.gateway.transfers import AttemptRow, add_attempts
 
 Connection = AsyncConnection[Any]
 
@@ -141,12 +142,23 @@ async def known_transfers(conn: Connection, keys: list[tuple[str, UUID]]) -> dic
     return {(row.bank, row.uetr): row for row in (CustodyRow(*r) for r in await cursor.fetchall())}
 
 
-async def insert(conn: Connection, messages: list[MessageRow], transfers: list[NewTransfer]) -> None:
-    """Insert all rows; psycopg's UniqueViolation means that another writer was first: repeat the batch."""
+async def insert(
+    conn: Connection, messages: list[MessageRow], transfers: list[NewTransfer], attempts: Sequence[AttemptRow] = ()
+) -> None:
+    """Insert all rows; psycopg's UniqueViolation means that another writer was first: repeat the batch.
+
+    `attempts` are the first ones of some of these transfers, which are in flight from the start.
+    """
     if transfers:
-        columns = [[getattr(transfer, name) for transfer in transfers] for name in _PACKED]
-        packed = [pack(column) for pack, column in zip(_PACKED.values(), columns, strict=True)]
+        begun = {row[1] for row in attempts}
+        columns = {name: [getattr(transfer, name) for transfer in transfers] for name in _PACKED}
+        if begun:
+            statuses = zip(columns["id"], columns["status"], strict=True)
+            columns["status"] = ["IN_FLIGHT" if key in begun else status for key, status in statuses]
+        packed = [pack(column) for pack, column in zip(_PACKED.values(), columns.values(), strict=True)]
         await conn.execute(_INSERT_TRANSFERS, packed)
+    if attempts:
+        await add_attempts(conn, attempts)
     if messages:
         await conn.execute(_INSERT_MESSAGES, _message_columns(messages))
 

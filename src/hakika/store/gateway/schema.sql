@@ -211,12 +211,23 @@ END $$;
 
 CREATE FUNCTION transfer_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
-    IF NEW.status NOT IN ('RECEIVED', 'REJECTED') THEN
+    IF NEW.status NOT IN ('RECEIVED', 'IN_FLIGHT', 'REJECTED') THEN
         RAISE EXCEPTION 'a transfer begins in custody or refused' USING ERRCODE = 'HK017';
     END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER transfer_guard BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION transfer_guard();
+
+-- Looked at when the commit is complete: the first attempt is inserted after its transfer.
+CREATE FUNCTION transfer_begun_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.id AND a.outcome IS NULL) THEN
+        RAISE EXCEPTION 'in flight without an open attempt' USING ERRCODE = 'HK025';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER transfer_begun_guard AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.status = 'IN_FLIGHT') EXECUTE FUNCTION transfer_begun_guard();
 
 CREATE FUNCTION attempt_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 DECLARE

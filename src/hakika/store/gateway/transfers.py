@@ -6,7 +6,7 @@ statements lets PostgreSQL check each: attempts are closed before a return is in
 when the facts that it follows from are there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from hakika.domain.transfer import Attempt, Outcome, Return, Transfer
 from hakika.store.arrays import Texts, Uuids, byteas, ints, texts, uuids
 
 Connection = AsyncConnection[Any]
+AttemptRow = tuple[UUID, UUID, int, int, UUID, int]  # id, transfer, number, recorded, holder, lease until
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Evidence:
 class Changes:
     """What one batch writes; each list is one statement."""
 
-    attempts: list[tuple[UUID, UUID, int, int, UUID, int]]  # id, transfer, number, recorded, holder, lease until
+    attempts: list[AttemptRow]
     closed: list[tuple[UUID, str, str | None, int, UUID, int | None, Evidence | None]]
     statuses: list[tuple[UUID, str, int, str | None, int | None, int, str | None]]
     returns: list[tuple[UUID, str, str, int, bool]]
@@ -164,10 +165,7 @@ async def write(conn: Connection, changes: Changes) -> None:
     if changes.closed:
         await conn.execute(_CLOSE_ATTEMPTS, _closed_columns(changes))
     if changes.attempts:
-        ids, owners, numbers, recorded, holders, until = zip(*changes.attempts, strict=True)
-        await conn.execute(
-            _ADD_ATTEMPTS, (_keys(ids), _keys(owners), ints(numbers), ints(recorded), _keys(holders), ints(until))
-        )
+        await add_attempts(conn, changes.attempts)
     if changes.returns:
         owners, return_ids, reasons, decided, burn_due = zip(*changes.returns, strict=True)
         due = [int(one) for one in burn_due]
@@ -190,6 +188,14 @@ async def write(conn: Connection, changes: Changes) -> None:
     if changes.breaks:
         owners, kinds, evidence, at = zip(*changes.breaks, strict=True)
         await conn.execute(_ADD_BREAKS, (_keys(owners), texts(kinds), _documents(evidence), ints(at)))
+
+
+async def add_attempts(conn: Connection, rows: Sequence[AttemptRow]) -> None:
+    """Record attempts, open, of transfers that the same transaction has locked or inserted."""
+    ids, owners, numbers, recorded, holders, until = zip(*rows, strict=True)
+    await conn.execute(
+        _ADD_ATTEMPTS, (_keys(ids), _keys(owners), ints(numbers), ints(recorded), _keys(holders), ints(until))
+    )
 
 
 def _closed_columns(changes: Changes) -> tuple[Any, ...]:
