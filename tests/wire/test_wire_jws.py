@@ -17,7 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws as joserfc_jws
+from joserfc.errors import BadSignatureError
 from joserfc.jwk import OctKey, OKPKey
+from joserfc.jws import JWSRegistry
+from joserfc.registry import HeaderParameter
 
 from hakika.wire import jws
 from hakika.wire.jws import SignatureCode, SignatureRefused
@@ -80,7 +83,7 @@ def test_no_warning_leaves_the_library() -> None:
         jws.verify_detached(jws.sign_detached(BODY, KEY, KID, NOW_S), BODY, keys, NOW_S)
 
 
-def test_rfc_8037_appendix_a_4_is_signed_and_verified_by_the_library_we_use() -> None:
+def test_rfc_8037_appendix_a_4_is_signed_as_printed() -> None:
     """RFC 8037, A.4: Ed25519 over `Example of Ed25519 signing` with the key of A.1."""
     secret = base64.urlsafe_b64decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
     key = Ed25519PrivateKey.from_private_bytes(secret)
@@ -88,16 +91,34 @@ def test_rfc_8037_appendix_a_4_is_signed_and_verified_by_the_library_we_use() ->
         "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
     )
-    signed = joserfc_jws.serialize_compact(
-        {"alg": "EdDSA"}, b"Example of Ed25519 signing", OKPKey.import_key(key), registry=jws._REGISTRY
-    )
-    assert signed == expected
+    protected, inside = jws._protected(alg="EdDSA"), b64(b"Example of Ed25519 signing")
+    assert f"{protected}.{inside}.{jws._signed(protected, inside.encode(), key)}" == expected
     with pytest.raises(SignatureRefused) as caught:  # a valid signature, but not of the kind that we take
         jws.verify_compact(expected, lambda _: key.public_key())
     assert caught.value.code is SignatureCode.MALFORMED
 
 
-def test_rfc_7797_section_4_2_is_reproduced_by_the_library_we_use() -> None:
+OTHERS = JWSRegistry(header_registry={"iat": HeaderParameter("Issued At", "int")}, algorithms=["EdDSA"])
+OTHERS.max_payload_length = 1_000_000
+
+
+@pytest.mark.filterwarnings("ignore:.*EdDSA.*")  # RFC 9864 has another name for it; the bank API has this one
+@given(st.binary(max_size=3_000))
+def test_another_library_verifies_ours_and_we_what_it_signs(payload: bytes) -> None:
+    """joserfc, which shares no code with us but the curve's own rules."""
+    public, private = OKPKey.import_key(KEY.public_key()), OKPKey.import_key(KEY)
+    ours = jws.sign_detached(payload, KEY, KID, NOW_S)
+    found = joserfc_jws.deserialize_compact(ours, public, registry=OTHERS, payload=payload)
+    assert found.headers() == GOOD
+    whole = jws.sign_compact(payload, KEY, KID)
+    assert joserfc_jws.deserialize_compact(whole, public, registry=OTHERS).payload == payload
+    typed = {"alg": "EdDSA", "kid": KID, "typ": jws.RECEIPT_TYPE}
+    assert joserfc_jws.serialize_compact(typed, payload, private, registry=OTHERS) == whole
+    with pytest.raises(BadSignatureError):
+        joserfc_jws.deserialize_compact(ours, public, registry=OTHERS, payload=payload + b" ")
+
+
+def test_rfc_7797_section_4_2_is_reproduced_by_the_other_library() -> None:
     """RFC 7797, 4.2: HS256 with b64 false over `$.02`; the same signing input rule as ours."""
     secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"
     header = {"alg": "HS256", "b64": False, "crit": ["b64"]}

@@ -3,8 +3,8 @@
 `X-JWS-Signature` is detached with an unencoded payload (RFC 7797): `protected..signature` over the body's raw
 bytes, so nothing is parsed before it is verified. `X-Custody-Receipt` is the ordinary compact form with its
 payload inside. The verifier fixes algorithm, header members and base64 form by itself and takes the key from
-its own register by `kid`; whatever the header says beyond that is refused, never obeyed. joserfc does the
-signing and verifying, cryptography the curve.
+its own register by `kid`; whatever the header says beyond that is refused, never obeyed. libsodium does the
+curve; with the header checked member by member, all that is left of JWS is to join the segments (docs/adr/0006).
 """
 
 import json
@@ -14,16 +14,14 @@ from binascii import Error as Base64Error
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from joserfc import jws
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jwk import OKPKey
-from joserfc.jws import JWSRegistry
-from joserfc.registry import HeaderParameter
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.exceptions import BadSignatureError
 
 from hakika.clock import secret_bytes
 
@@ -34,7 +32,7 @@ PROTECTED_MAX = 512  # characters of its first segment
 COMPACT_MAX = 64_000  # characters of a compact JWS
 KID_MAX = 64
 IAT_MAX_S = 2**40
-SIGNATURE_CHARACTERS = 86  # 64 bytes in base64url
+SIGNATURE_BYTES, SIGNATURE_CHARACTERS = 64, 86  # the second in base64url
 RECEIPT_TYPE = "custody-receipt+jws"
 
 _DETACHED_MEMBERS = {"alg", "b64", "crit", "iat", "kid"}
@@ -75,43 +73,45 @@ class Verified:
     iat_s: int
 
 
-class _OneAlgorithm(JWSRegistry):
-    """joserfc's registry narrowed to EdDSA, with room for a whole message as payload."""
-
-    max_header_length = PROTECTED_MAX
-    max_payload_length = 64_000_000  # the door bounds bodies long before this
-    max_signature_length = HEADER_VALUE_MAX
-
-    def get_alg(self, name: str) -> Any:
-        # The base class warns on every use that RFC 9864 renames EdDSA to Ed25519; the bank API fixes EdDSA.
-        if name != ALGORITHM:
-            raise UnsupportedAlgorithmError(f"Algorithm of '{name}' is not allowed")
-        return self.algorithms[ALGORITHM]
+_raw: dict[int, tuple[Ed25519PrivateKey | Ed25519PublicKey, bytes]] = {}
+KEYS_MAX = 4096  # banks' keys and ours; beyond that all are taken out again
 
 
-_REGISTRY = _OneAlgorithm(header_registry={"iat": HeaderParameter("Issued At", "int")}, algorithms=[ALGORITHM])
-
-
-_imported: dict[int, tuple[Ed25519PrivateKey | Ed25519PublicKey, OKPKey]] = {}
-IMPORTED_MAX = 4096  # banks' keys and ours; beyond that all are imported again
-
-
-def _jwk(key: Ed25519PrivateKey | Ed25519PublicKey) -> OKPKey:
-    """The key as joserfc has it, made once for each object: it would export it again for every signature."""
-    known = _imported.get(id(key))
+def _for_curve(key: Ed25519PrivateKey | Ed25519PublicKey) -> bytes:
+    """The key as libsodium has it, taken out once for each object."""
+    known = _raw.get(id(key))
     if known is None or known[0] is not key:
-        if len(_imported) >= IMPORTED_MAX:
-            _imported.clear()
-        known = _imported[id(key)] = (key, OKPKey.import_key(key))
+        if len(_raw) >= KEYS_MAX:
+            _raw.clear()
+        if isinstance(key, Ed25519PrivateKey):
+            _, plain = crypto_sign_seed_keypair(key.private_bytes_raw())
+        else:
+            plain = key.public_bytes_raw()
+        known = _raw[id(key)] = (key, plain)
     return known[1]
+
+
+def _signed(protected: str, payload: bytes, key: Ed25519PrivateKey) -> str:
+    """The last segment: the signature over the first two (RFC 7515, 5.1; RFC 7797, 3)."""
+    message = b"".join((protected.encode("ascii"), b".", payload))
+    return _encoded(crypto_sign(message, _for_curve(key))[:SIGNATURE_BYTES])
+
+
+@lru_cache(maxsize=256)  # the members of one second, or of all time
+def _protected(**members: bool | int | str) -> str:
+    """The first segment, members in the order given; `crit` follows from `b64`."""
+    header: dict[str, Any] = {}
+    for name, value in members.items():
+        header[name] = value
+        if name == "b64":
+            header["crit"] = ["b64"]
+    return _encoded(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8"))
 
 
 def sign_detached(payload: bytes, key: Ed25519PrivateKey, kid: str, iat_s: int) -> str:
     """The value of X-JWS-Signature for `payload`, in UTF-8, signed at `iat_s` (seconds since 1970 UTC)."""
-    header = {"alg": ALGORITHM, "b64": False, "crit": ["b64"], "iat": iat_s, "kid": kid}
-    whole = jws.serialize_compact(header, payload, _jwk(key), registry=_REGISTRY)
-    # joserfc leaves a payload of URL-safe characters inside; ours is detached whatever it holds.
-    return f"{whole[: whole.index('.')]}..{whole[whole.rindex('.') + 1 :]}"
+    protected = _protected(alg=ALGORITHM, b64=False, iat=iat_s, kid=kid)
+    return f"{protected}..{_signed(protected, payload, key)}"
 
 
 def verify_detached(
@@ -138,14 +138,14 @@ def verify_detached(
     if abs(now_s - iat_s) > window_s:
         rule = f"iat lies within {window_s} s of our clock; iat is {iat_s}, our clock says {now_s}"
         raise SignatureRefused(SignatureCode.STALE, rule)
-    _check_signature(header_value, signature, key, payload)
+    _check_signature(protected, payload, signature, key)
     return Verified(kid=header["kid"], iat_s=iat_s)
 
 
 def sign_compact(payload: bytes, key: Ed25519PrivateKey, kid: str, typ: str = RECEIPT_TYPE) -> str:
     """A compact JWS with `payload` inside; the same inputs give the same text, as no time is in it."""
-    header = {"alg": ALGORITHM, "kid": kid, "typ": typ}
-    return jws.serialize_compact(header, payload, _jwk(key), registry=_REGISTRY)
+    protected, inside = _protected(alg=ALGORITHM, kid=kid, typ=typ), _encoded(payload)
+    return f"{protected}.{inside}.{_signed(protected, inside.encode('ascii'), key)}"
 
 
 def verify_compact(
@@ -161,7 +161,7 @@ def verify_compact(
         raise _malformed(f"typ is {typ}")
     key = _key(header, keys)
     decoded = _decoded(payload)
-    _check_signature(value, signature, key, None)
+    _check_signature(protected, payload.encode("ascii"), signature, key)
     return header["kid"], decoded
 
 
@@ -231,9 +231,13 @@ def _decoded(segment: str) -> bytes:
         decoded = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except (Base64Error, ValueError) as error:
         raise _malformed("segments are base64url without padding (RFC 7515, 2)") from error
-    if urlsafe_b64encode(decoded).rstrip(b"=").decode("ascii") != segment:
+    if _encoded(decoded) != segment:
         raise _malformed("segments are base64url in canonical form: unused bits are zero")
     return decoded
+
+
+def _encoded(plain: bytes) -> str:
+    return urlsafe_b64encode(plain).rstrip(b"=").decode("ascii")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -243,6 +247,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+@lru_cache(maxsize=1024)  # the same for all messages of one signer in one second; never changed by whoever gets it
 def _header(segment: str) -> dict[str, Any]:
     """The protected header as a JSON object with unique members, and an algorithm that we verify."""
     try:
@@ -271,13 +276,13 @@ def _key(header: dict[str, Any], keys: Callable[[str], Ed25519PublicKey | None])
     return key
 
 
-def _check_signature(value: str, signature: str, key: Ed25519PublicKey, payload: bytes | None) -> None:
-    """The curve's own answer, through joserfc; `payload` is None where it stands inside `value`."""
+def _check_signature(protected: str, payload: bytes, signature: str, key: Ed25519PublicKey) -> None:
+    """The curve's own answer over the first segment, a point, and the payload as it is signed (RFC 7515, 5.2)."""
     if len(signature) != SIGNATURE_CHARACTERS:
         raise _malformed(f"an Ed25519 signature has {SIGNATURE_CHARACTERS} characters")
-    _decoded(signature)
+    message = b"".join((_decoded(signature), protected.encode("ascii"), b".", payload))
     try:
-        jws.deserialize_compact(value, _jwk(key), registry=_REGISTRY, payload=payload)
-    except (JoseError, ValueError) as error:
+        crypto_sign_open(message, _for_curve(key))
+    except (BadSignatureError, ValueError) as error:
         rule = "the signature was made by this kid's key over exactly these bytes"
         raise SignatureRefused(SignatureCode.WRONG, rule) from error
