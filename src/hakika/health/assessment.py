@@ -53,12 +53,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One cause and the components that it explains; `key` is `kind:name`."""
+    """One cause and the components that it explains; `key` is `kind:name`. `roles` carry all of them."""
 
     key: str
     components: tuple[str, ...]
     start_ms: int
     certain: bool
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

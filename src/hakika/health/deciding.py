@@ -246,7 +246,7 @@ def _overrun(book: _Book, windows: Sequence[Window], previous_ms: int) -> None:
         if any(one.window == window.id for one in book.incidents.values()):
             continue
         for cause in book.seen.causes:
-            concerned = set(cause.components) & set(window.components)
+            concerned = {*cause.components, *cause.roles} & set(window.components)
             if not concerned or any(one.open and continues(one, cause) for one in book.incidents.values()):
                 continue
             id_ = new_id(f"maintenance:{window.id.hex}", window.to_ms)
@@ -259,10 +259,11 @@ def _overrun(book: _Book, windows: Sequence[Window], previous_ms: int) -> None:
 def _unannounced(cause: Found, windows: Sequence[Window], at_ms: int) -> tuple[str, ...]:
     """Components that no work going on now was announced for; aggregates count only beside others.
 
-    Work on what is the cause was announced for everything that the cause explains, named or not.
+    Work on what is the cause was announced for everything that the cause explains, named or not; and work on a role for
+    what it carries, which may be seen to be down before the role is known to be silent.
     """
     announced = {name for window in windows if window.lasts(at_ms) for name in window.components}
-    if cause.key in announced or (cause.key == CORE and CORE_ROLE in announced):
+    if announced & {cause.key, *cause.roles} or (cause.key == CORE and CORE_ROLE in announced):
         return ()
     left = tuple(one for one in cause.components if one not in announced)
     return left if proper(cause.components) & set(left) else ()

@@ -9,7 +9,7 @@ and nothing is said in public.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hakika.health.assessment import AVAILABLE, Found, Reading
+from hakika.health.assessment import AVAILABLE, Found, Reading, proper
 from hakika.health.localise import Cause, Finding, Health, Kind, Series, causes
 
 DIRECTION = "bank_to_wallet"
@@ -28,7 +28,13 @@ def named_causes(
         found = _with_role(found, role, readings, carried.get(role, frozenset()), now_ms)
     for product in sorted(name for name, one in readings.items() if name.startswith("product:") and one.broken):
         found = _with_product(found, product, readings, now_ms)
-    return tuple(found)
+    return tuple(replace(one, roles=_roles_of(one, carried)) for one in found)
+
+
+def _roles_of(found: Found, carried: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """The roles that carry everything that people use of it; whether they are silent or not."""
+    used = proper(found.components)
+    return tuple(sorted(role for role, names in carried.items() if used <= names))
 
 
 def _with_role(
