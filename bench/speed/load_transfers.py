@@ -163,17 +163,20 @@ class BankLoop:
         self._there.sockets[number].sendall(request)
 
     def _answered(self, number: int) -> None:
-        """The gateway's 202 with its receipt: custody."""
-        partial = self._there.partial
+        """Something has come on a connection."""
         chunk = self._there.sockets[number].recv(READ)
-        whole = partial.pop(number, b"") + chunk
+        whole = self._there.partial.pop(number, b"") + chunk
         if not chunk:
             raise LoadFailed(f"the gateway closed a connection: {whole[:300]!r}")
+        self._taken_whole(number, whole)
+
+    def _taken_whole(self, number: int, whole: bytes) -> bool:
+        """The gateway's 202 with its receipt, once it is whole: custody."""
         end = whole.find(b"\r\n\r\n")
         length = _LENGTH.search(whole, 0, end) if end > 0 else None
         if length is None or len(whole) - end - 4 < int(length[1]):
-            partial[number] = whole
-            return
+            self._there.partial[number] = whole
+            return False
         if not whole.startswith(b"HTTP/1.1 202"):
             raise LoadFailed(f"not taken: {whole[:800]!r}")
         self._taken.append(time.perf_counter() - self._sent_at.pop(number))
@@ -184,6 +187,7 @@ class BankLoop:
         if self._answers % RECEIPT_EVERY == 0:
             verify_compact(receipt[1].decode(), lambda _: self._key)
         self._free.append(number)
+        return True
 
     def _take_caller(self) -> None:
         caller, _ = self._listener.accept()

@@ -18,6 +18,7 @@ KINDS = {
     "entries": "bench.speed.load_entries",
     "transfers": "bench.speed.load_transfers",
     "drain": "bench.speed.load_drain",
+    "overload": "bench.speed.load_overload",
 }
 
 

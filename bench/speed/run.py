@@ -28,6 +28,7 @@ WORK = {
     "D1": "bench.speed.d1",
     "S1": "bench.speed.s1",
     "M1": "bench.speed.m1",
+    "OVER": "bench.speed.over",
     "ST": "bench.speed.st",
 }
 BY_NAME_ONLY = frozenset({"ST"})

@@ -26,6 +26,7 @@ from hakika.domain.leash import Leash
 from hakika.outbound.bank import BankClient
 from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.gateway.acts import Acts
+from hakika.services.gateway.admission import Admission
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import REFRESH_S, Banks
 from hakika.services.gateway.first_attempts import FirstAttempts
@@ -73,10 +74,17 @@ class GatewayRole:
         self._signer = Signer(settings.name, settings.kid, {settings.kid: key})
         self.link = CoreLink(CoreClient(settings.core_url, secret(settings.core_token_file)))
         self.first = FirstAttempts(self._holder, self.link)
+        self.admission = Admission(lambda: self.link.breaker.sendable(clock.monotonic_s()))
         self.banks = Banks(self._read_lanes)
         self.signals = GatewaySignals(settings.test_wallets)
         self._counting = Counting(self.signals, self._queue_lanes)
-        self.desk = Desk(self._desk_lane, holder=self._holder, on_outbox=self._wake_couriers, signals=self.signals)
+        self.desk = Desk(
+            self._desk_lane,
+            holder=self._holder,
+            on_outbox=self._wake_couriers,
+            on_ended=self.admission.ended,
+            signals=self.signals,
+        )
         self._restored_ms: int | None = None
         self._tracking = Tracking(self._page_lanes, self.signals)
         self._ready = False
@@ -118,6 +126,7 @@ class GatewayRole:
             currencies=frozenset(self._settings.currencies),
             on_custody=self.link.wake.set,
             first=self.first,
+            admission=self.admission,
             restored_ms=self._restored_ms,
             signals=self.signals,
         )
@@ -170,6 +179,7 @@ class GatewayRole:
             signer=self._signer,
             allow=lambda client: refused.take(client, clock.monotonic_s()),
             pace=lambda bank: paces.take(bank, clock.monotonic_s()),
+            admission=self.admission,
             signals=self.signals,
         )
         token_file = self._settings.health_token_file

@@ -12,6 +12,7 @@ from hakika import clock
 from hakika.domain.deadlines import HOUSE_4H, RulePack
 from hakika.domain.leash import Leash
 from hakika.services.gateway.acts import Acts
+from hakika.services.gateway.admission import Admission
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import Bank
 from hakika.services.gateway.first_attempts import FirstAttempts
@@ -97,6 +98,7 @@ class Gateway:
     acts: Acts
     signals: GatewaySignals
     first: FirstAttempts  # records nothing until it is given a way
+    admission: Admission
 
     @classmethod
     @asynccontextmanager
@@ -114,12 +116,12 @@ class Gateway:
         lanes = Lanes(database.app_url, size=4, name="test")
         intake_lane = ForgetfulLane(database.app_url, name="test intake")
         desk_lane = ForgetfulLane(database.app_url, name="test desk")
-        first = FirstAttempts(holder)
+        first, admission = FirstAttempts(holder), Admission(lambda: True)
         intake = Intake(
             intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None,
-            first=first, restored_ms=restored_ms, signals=signals,
+            first=first, admission=admission, restored_ms=restored_ms, signals=signals,
         )  # fmt: skip
-        desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None, signals=signals)
+        desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None, on_ended=admission.ended, signals=signals)
         for name in BANKS:
             key = KeyRow(f"{name}-1", name, PUBLIC_KEY.public_bytes_raw())
             row = BankRow(name, name.title(), f"http://127.0.0.1:1/{name}", "house-4h")
@@ -128,7 +130,7 @@ class Gateway:
         desk.flusher.start()
         try:
             acts = Acts(desk, lanes, Leash(scale), restored=restored_ms is not None)
-            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, acts, signals, first)
+            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, acts, signals, first, admission)
         finally:
             await intake.flusher.stop()
             await desk.flusher.stop()

@@ -18,6 +18,7 @@ from hakika import clock
 from hakika.channels.bank import BankChannel
 from hakika.channels.door import Request, Response
 from hakika.services.flusher import Busy
+from hakika.services.gateway.admission import LEAST
 from hakika.services.gateway.banks import Banks
 from hakika.services.gateway.quotes import Quotes
 from hakika.store.embedded import RoleAccess
@@ -64,7 +65,7 @@ async def opened(database: RoleAccess, *, restored_ms: int | None = None) -> Asy
         waits: dict[str, float] = {}
         channel = BankChannel(
             banks=banks, intake=gateway.intake, acts=gateway.acts, quotes=quotes, signer=SIGNER,
-            allow=lambda client: 0.0, pace=lambda bank: waits.get(bank, 0.0),
+            allow=lambda client: 0.0, pace=lambda bank: waits.get(bank, 0.0), admission=gateway.admission,
         )  # fmt: skip
         yield Door(gateway, channel, waits)
 
@@ -224,6 +225,24 @@ async def test_a_currency_that_is_not_served_is_refused_and_stored(door: Door) -
     door.gateway.intake._currencies = frozenset({"KES", "UGX"})  # served from today on: the id stays dead
     late = await door.send(body_of(other))
     assert late.status == 202 and b"<TxSts>RJCT</TxSts>" in late.body
+
+
+async def test_when_too_much_is_under_way_fresh_messages_wait_outside(door: Door) -> None:
+    """503 at once and nothing stored; what is asked about known ids is answered as ever."""
+    known = body_of(credit())
+    assert (await door.send(known)).status == 202
+    for _ in range(LEAST):
+        door.gateway.admission.taken(clock.new_id())
+    body = body_of(credit())
+    refused = await door.send(body)
+    without_status(refused, 503)
+    assert b"too_much" in refused.body
+    assert dict(refused.headers)["retry-after"] == "1"
+    assert await door.transfers() == 1
+    inquiry = StatusInquiry("I-1", clock.new_uetr(), None, None)
+    assert (await door.send(write_inquiry(inquiry, created_ms=AT_MS))).status == 404
+    door.gateway.admission._under_way.clear()
+    assert (await door.send(body)).status == 202
 
 
 async def test_a_bank_that_sends_too_fast_is_told_when(door: Door) -> None:

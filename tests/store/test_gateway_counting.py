@@ -328,7 +328,7 @@ async def test_the_banks_channel_counts_answers_to_those_who_may_ask(gateway: Ga
     await banks.refresh()
     channel = BankChannel(
         banks=banks, intake=gateway.intake, acts=gateway.acts, signer=SIGNER, allow=lambda client: 0.0,
-        pace=lambda bank: 0.0,
+        pace=lambda bank: 0.0, admission=gateway.admission,
         quotes=Quotes(gateway.lanes, scale=1.0, corridor=lambda bank: (True, True), ask_name=_no_name),
         signals=counted.signals,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from hakika.domain.intake import Conflict
 from hakika.domain.money import AmountRefused, minor_digits
 from hakika.services.flusher import Busy
 from hakika.services.gateway.acts import Acts, Inquired, Leashed, UnknownReturn
+from hakika.services.gateway.admission import Admission
 from hakika.services.gateway.answers import PACS_008, Signer, acceptance
 from hakika.services.gateway.banks import Bank, Banks
 from hakika.services.gateway.intake import Intake, arrived
@@ -43,6 +44,8 @@ XML = "application/xml"
 BODY_MAX = 5_000_000
 INTAKE_DEADLINE_S = 4.0
 NO_REFERENCE = "NOTPROVIDED"
+PACS_008_NAME, NAMED_WITHIN = b"xsd:pacs.008.", 512  # in the namespace of the root element, near the start
+FULL_KEPT_S = 0.5
 
 Incoming = CreditTransferMessage | StatusInquiry | ReturnAcknowledgement | Cancellation
 
@@ -60,12 +63,16 @@ class BankChannel:
         signer: Signer,
         allow: Callable[[str], float],
         pace: Callable[[str], float],
+        admission: Admission,
         signals: GatewaySignals | None = None,
     ) -> None:
         """`allow` and `pace` give 0.0 or seconds to wait: an address with bad signatures, a bank that sends too fast.
 
-        `signals` count what is answered to those whose signature is right; strangers are nobody's evidence.
+        `admission` says when no fresh message is taken. `signals` count what is answered to those whose signature is
+        right; strangers are nobody's evidence.
         """
+        self._admission = admission
+        self._full: tuple[float, Response] | None = None
         self._banks = banks
         self._intake = intake
         self._acts = acts
@@ -88,6 +95,8 @@ class BankChannel:
         """Check the signature before anything is parsed, and turn our own troubles into non-final answers."""
 
         async def guarded(request: Request) -> Response:
+            if PACS_008_NAME in request.body[:NAMED_WITHIN] and self._admission.full():
+                return self._too_much()
             now_ms = clock.now_ms()
             try:
                 signature = request.headers.get("x-jws-signature", "")
@@ -172,7 +181,10 @@ class BankChannel:
 
     async def _credit(self, request: Request, bank: Bank, message: CreditTransferMessage) -> Response:
         signature = request.headers["x-jws-signature"]
-        taken = await self._intake.take(arrived(bank, message, request.body, signature), deadline_s=INTAKE_DEADLINE_S)
+        with self._admission.arriving():
+            taken = await self._intake.take(
+                arrived(bank, message, request.body, signature), deadline_s=INTAKE_DEADLINE_S
+            )
         if isinstance(taken, Conflict):
             return self._reject(409, taken.code, taken.field, taken.rule, reference=message.msg_id)
         body, receipt = acceptance(taken, self._signer)
@@ -219,6 +231,17 @@ class BankChannel:
             return self._signed(400, body, content_type="application/problem+json")
         answer = await self._quotes.quote(bank, asked)
         return self._signed(200, msgspec.json.encode(answer), content_type="application/json")
+
+    def _too_much(self) -> Response:
+        """No fresh message now: said before a signature is verified, in the same words to all for a while.
+
+        It has to cost little, and it says nothing that a stranger may not know.
+        """
+        now_s = clock.monotonic_s()
+        if self._full is None or now_s - self._full[0] > FULL_KEPT_S:
+            rule = "more is under way than can end in time; nothing is stored; send the same bytes again"
+            self._full = now_s, self._reject(503, "too_much", None, rule, retry_s=1)
+        return self._full[1]
 
     def _translated(self, refusal: Response) -> Response:
         """The door's own refusal (too large, too slow, too busy) as an admi.002."""

@@ -20,6 +20,7 @@ from hakika.domain.deadlines import deadlines_for
 from hakika.domain.intake import Conflict, KnownMessage, KnownTransfer, Line, Taken, decide_intake
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.services.flusher import Busy, Flusher
+from hakika.services.gateway.admission import Admission
 from hakika.services.gateway.banks import Bank
 from hakika.services.gateway.first_attempts import FirstAttempts, Recorded
 from hakika.services.gateway.signals import GatewaySignals
@@ -89,17 +90,19 @@ class Intake:
         currencies: frozenset[str],
         on_custody: Callable[[], None],
         first: FirstAttempts,
+        admission: Admission,
         restored_ms: int | None = None,
         signals: GatewaySignals | None = None,
     ) -> None:
         """`scale` divides the promises; transfers in other `currencies` are refused; `on_custody` wakes delivery.
 
-        `first` records the attempts of what can be sent at once; `restored_ms` is when this database was last declared
-        as restored; `signals` count what arrives.
+        `first` records the attempts of what can be sent at once; `admission` is told what is taken; `restored_ms` is
+        when this database was last declared as restored; `signals` count what arrives.
         """
         self._doubtful_until_ms = 0 if restored_ms is None else restored_ms + BANK_CLOCK_MS
         self._lane = lane
         self._first = first
+        self._admission = admission
         self._signals = signals or GatewaySignals()
         self._receipt_kid = receipt_kid
         self._scale = scale
@@ -132,11 +135,17 @@ class Intake:
                     continue  # another writer committed one of these ids: look again
                 raise
             self._first.committed(begun)
+            self._tell_admission(new)
             with HARMLESS:
                 self._count(batch, new, begun)
             self._on_custody()
             return results
         raise InvariantBroken(f"intake lost {RACES_MAX} races in a row")
+
+    def _tell_admission(self, new: list[NewTransfer]) -> None:
+        """One transfer of each message that has any in custody."""
+        for row in {row.msg_id: row for row in new if row.reason is None}.values():
+            self._admission.taken(row.id)
 
     def _count(self, batch: list[Arrived], new: list[NewTransfer], begun: Recorded) -> None:
         """Tell the signals what this commit has taken or refused, and what it has begun to send."""

@@ -78,13 +78,28 @@ class _Last:
     recalled: str | None = None
 
 
+def _told(applied: Applied) -> list[TellBank]:
+    """What a bank is told because of it."""
+    return [effect for effect in applied.effects if isinstance(effect, TellBank)]
+
+
 class Desk:
     """Applies events to transfers in groups; `holder` names this process in the leases of its attempts."""
 
     def __init__(
-        self, lane: Lane, *, holder: UUID, on_outbox: Callable[[], None], signals: GatewaySignals | None = None
+        self,
+        lane: Lane,
+        *,
+        holder: UUID,
+        on_outbox: Callable[[], None],
+        on_ended: Callable[[UUID], None] = lambda transfer: None,
+        signals: GatewaySignals | None = None,
     ) -> None:
-        """`on_outbox` wakes the couriers after a commit that has something for a bank; `signals` count what ends."""
+        """`on_outbox` wakes the couriers after a commit that has something for a bank; `signals` count what ends.
+
+        `on_ended` is called with each transfer that has ended.
+        """
+        self._on_ended = on_ended
         self._lane = lane
         self._signals = signals or GatewaySignals()
         self._on_outbox = on_outbox
@@ -113,7 +128,11 @@ class Desk:
         results, loaded = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
         with HARMLESS:
             self._count(batch, results, loaded)
-        if any(isinstance(effect, TellBank) for result in results if result for effect in result.effects):
+        told = [(result.transfer.id, effect.kind) for result in results if result for effect in _told(result)]
+        for transfer, kind in told:
+            if kind in ("final", "return"):
+                self._on_ended(transfer)
+        if told:
             self._on_outbox()
         return results
 

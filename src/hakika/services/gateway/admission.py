@@ -1,0 +1,79 @@
+"""How much fresh work is taken while the core answers: no more than can end soon.
+
+Custody is taken faster than it can be passed on, so a bank that sends more than the platform can do would be told
+"taken" at once and "done" ever later. What is under way of what arrived lately is counted, and beyond what ends in
+HOLD_S a fresh message is refused before it is read: nothing is stored, the bank sends the same bytes again. While the
+core does not answer nothing is refused: then custody is the promise, and a backlog is what it is there for. A backlog
+that drains is not counted either, so it does not keep live traffic out.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from hakika import clock
+
+HOLD_S = 0.15  # machine timer: what is under way should end within this
+LEAST = 288  # messages under way that are always allowed
+LATELY_S = 2.0  # machine timer: what has not ended by then is part of a backlog, and counts no more
+RATE_EVERY_S = 0.5
+
+
+class Admission:
+    """Counts messages between their arrival and the end of their transfers; of one process, in memory."""
+
+    def __init__(self, flows: Callable[[], bool]) -> None:
+        """`flows` tells whether fresh transfers are sent to the core now."""
+        self._flows = flows
+        self._arriving = 0
+        self._under_way: dict[UUID, float] = {}  # one transfer of each message, in the order of arrival
+        self._ended = 0
+        self._rate_per_s = 0.0
+        self._counted_s = clock.monotonic_s()
+
+    def full(self) -> bool:
+        """A fresh message would not end in time."""
+        if self._arriving + len(self._under_way) < LEAST:
+            return False
+        now_s = clock.monotonic_s()
+        self._forget(now_s)
+        return self._arriving + len(self._under_way) >= self._limit(now_s) and self._flows()
+
+    @contextmanager
+    def arriving(self) -> Iterator[None]:
+        """A message on its way into custody."""
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
+
+    def taken(self, transfer: UUID) -> None:
+        """A message is in custody; `transfer` is one of those that it carries."""
+        now_s = clock.monotonic_s()
+        self._under_way[transfer] = now_s
+        if len(self._under_way) >= LEAST:
+            self._forget(now_s)
+
+    def ended(self, transfer: UUID) -> None:
+        """A transfer has ended."""
+        if self._under_way.pop(transfer, None) is not None:
+            self._ended += 1
+
+    def _limit(self, now_s: float) -> float:
+        passed_s = now_s - self._counted_s
+        if passed_s >= RATE_EVERY_S:
+            self._rate_per_s = (self._rate_per_s + self._ended / passed_s) / 2
+            self._ended, self._counted_s = 0, now_s
+        return max(LEAST, HOLD_S * self._rate_per_s)
+
+    def _forget(self, now_s: float) -> None:
+        """What is part of a backlog by now; all of it where nothing flows."""
+        if not self._flows():
+            self._under_way.clear()
+            return
+        while self._under_way:
+            oldest = next(iter(self._under_way))
+            if now_s - self._under_way[oldest] <= LATELY_S:
+                return
+            del self._under_way[oldest]
