@@ -78,7 +78,7 @@ async def _memory(platform: Platform) -> list[int]:
     seen: list[int] = []
     try:
         while True:
-            seen.append(sum(owned_bytes(child.pid) for child in platform.roles.children.values()))
+            seen.append(sum(owned_bytes(child.pid or 0) for child in platform.roles.children.values()))
             await asyncio.sleep(1.0)
     except asyncio.CancelledError:
         return seen
