@@ -19,6 +19,7 @@ KINDS = {
     "transfers": "bench.speed.load_transfers",
     "drain": "bench.speed.load_drain",
     "overload": "bench.speed.load_overload",
+    "hour": "bench.speed.load_hour",
 }
 
 

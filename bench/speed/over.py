@@ -28,7 +28,7 @@ async def measure(bench: Bench) -> list[Row]:
     platform = await Platform.start(bench, "OVER")
     try:
         p = await bench.pgbench.measure(P_S)
-        can = await _capacity(bench, platform)
+        can = await capacity(bench, platform)
         overload_s = OVERLOAD_S if bench.seconds >= 4 else 6.0
         phases = [(TIMES * can, overload_s), (AFTERWARDS * can, CALM_AGAIN_S)]
         bench.say(f"OVER: it can do {can:,.0f}/s; {TIMES * can:,.0f}/s for {overload_s:g} s are being written ...")
@@ -59,7 +59,7 @@ async def measure(bench: Bench) -> list[Row]:
     return [dataclasses.replace(row, extra=extra)]
 
 
-async def _capacity(bench: Bench, platform: Platform) -> float:
+async def capacity(bench: Bench, platform: Platform) -> float:
     """Transfers a second with as many under way as G1 has, after the send window has opened."""
     per_s = 0.0
     for number, seconds in enumerate((CALM_S + 5 if bench.seconds >= 4 else 4.0, max(4.0, bench.seconds))):

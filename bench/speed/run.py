@@ -30,8 +30,10 @@ WORK = {
     "M1": "bench.speed.m1",
     "OVER": "bench.speed.over",
     "ST": "bench.speed.st",
+    "H1": "bench.speed.h1",
+    "KILL": "bench.speed.kill",
 }
-BY_NAME_ONLY = frozenset({"ST"})
+BY_NAME_ONLY = frozenset({"ST", "H1", "KILL"})
 FOLDER = Path("var/bench")
 LATEST = "latest.json"
 

@@ -1,4 +1,4 @@
-"""Group commit: many callers, one batch in flight, each answered after the commit that holds its command.
+"""Group commit: many callers, one batch in flight or a few, each answered after the commit that holds its command.
 
 Whatever waits while a batch is being committed goes in the next one, so the batch size finds itself.
 A lost commit reply is no answer: the same batch is executed again on a fresh connection. That is safe because
@@ -53,8 +53,9 @@ class Flusher(Generic[C, R]):
         batch_max: int,
         queue_max: int,
         gather_s: float = 0.0,
+        at_once: int = 1,
     ) -> None:
-        """`gather_s` is how long the first command of a batch waits for company."""
+        """`gather_s` is how long the first command of a batch waits for company; `at_once` batches are in flight."""
         self._work = work
         self._name = name
         self._batch_max = batch_max
@@ -63,25 +64,27 @@ class Flusher(Generic[C, R]):
         self._queue: deque[_Waiting[C, R]] = deque()
         self._wake = asyncio.Event()
         self._closing = False
-        self._task: asyncio.Task[None] | None = None
+        self._at_once = at_once
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to take batches, on the running event loop."""
-        if self._task is not None:
+        if self._tasks:
             raise InvariantBroken(f"flusher {self._name} started twice")
-        self._task = asyncio.get_running_loop().create_task(self._loop(), name=f"flusher {self._name}")
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._loop(), name=f"flusher {self._name}") for _ in range(self._at_once)]
 
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Refuse new commands, execute what waits, and end; after `drain_s` give up on the rest."""
         self._closing = True
         self._wake.set()
-        if self._task is not None:
-            done, _ = await asyncio.wait([self._task], timeout=drain_s)
-            if not done:
-                self._task.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=drain_s)
+            for task in late:
+                task.cancel()
                 with suppress(asyncio.CancelledError):
-                    await self._task
-            self._task = None
+                    await task
+            self._tasks = []
         while self._queue:
             _fail(self._queue.popleft(), NoAnswer("stopped before it was executed"))
 

@@ -39,9 +39,10 @@ from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import transfers as rows
 from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
-from hakika.store.lane import Lane, StoreFault
+from hakika.store.lane import Lane, Lanes, StoreFault
 
 BATCH_MAX = 512
+AT_ONCE = 2  # commits under way: while one is being written the next is prepared
 QUEUE_MAX = 20_000
 WRITE_DEADLINE_S = 5.0
 LEASE_MS = 6_000  # machine timer: longer than an instruction's HTTP deadline
@@ -88,7 +89,7 @@ class Desk:
 
     def __init__(
         self,
-        lane: Lane,
+        lane: Lane | Lanes,
         *,
         holder: UUID,
         on_outbox: Callable[[], None],
@@ -105,7 +106,7 @@ class Desk:
         self._on_outbox = on_outbox
         self._holder = holder
         self.flusher: Flusher[Happened, Applied | None] = Flusher(
-            self._work, name="desk", batch_max=BATCH_MAX, queue_max=QUEUE_MAX
+            self._work, name="desk", batch_max=BATCH_MAX, queue_max=QUEUE_MAX, at_once=AT_ONCE
         )
 
     async def apply(self, happened: Happened, *, deadline_s: float) -> Applied | None:
