@@ -130,7 +130,7 @@ class _Banks:
                 verify_detached(value, body, lambda _: self._key, clock.now_ms() // 1000)
                 writer.write(NO_CONTENT)
                 self._count(body)
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):  # the last: the hour is over
             writer.close()
 
     def _count(self, body: bytes) -> None:
