@@ -37,7 +37,12 @@ def test_no_more_is_under_way_than_is_always_allowed(time: Time) -> None:
     one = Admission(lambda: True)
     ids = taken(one, LEAST - 1)
     assert not one.full()
-    with one.arriving():
+    message = object()
+    with one.arriving(message):
+        assert one.full()
+        one.committed(message)
+        assert not one.full()  # its transfer counts from here on, not its answer
+    with one.arriving(message):
         assert one.full()
     assert not one.full()
     taken(one, 1, first=LEAST)
@@ -87,7 +92,7 @@ def test_what_is_part_of_a_backlog_counts_no_more(time: Time) -> None:
 def test_what_did_not_get_into_custody_is_forgotten() -> None:
     one = Admission(lambda: True)
     for _ in range(10 * LEAST):
-        with pytest.raises(ZeroDivisionError), one.arriving():
+        with pytest.raises(ZeroDivisionError), one.arriving(object()):
             raise ZeroDivisionError
     assert not one.full()
     one.ended(clock.new_id())

@@ -181,10 +181,9 @@ class BankChannel:
 
     async def _credit(self, request: Request, bank: Bank, message: CreditTransferMessage) -> Response:
         signature = request.headers["x-jws-signature"]
-        with self._admission.arriving():
-            taken = await self._intake.take(
-                arrived(bank, message, request.body, signature), deadline_s=INTAKE_DEADLINE_S
-            )
+        fresh = arrived(bank, message, request.body, signature)
+        with self._admission.arriving(fresh):
+            taken = await self._intake.take(fresh, deadline_s=INTAKE_DEADLINE_S)
         if isinstance(taken, Conflict):
             return self._reject(409, taken.code, taken.field, taken.rule, reference=message.msg_id)
         body, receipt = acceptance(taken, self._signer)

@@ -25,7 +25,7 @@ class Admission:
     def __init__(self, flows: Callable[[], bool]) -> None:
         """`flows` tells whether fresh transfers are sent to the core now."""
         self._flows = flows
-        self._arriving = 0
+        self._arriving: set[int] = set()  # messages, by identity, until they are in custody
         self._under_way: dict[UUID, float] = {}  # one transfer of each message, in the order of arrival
         self._ended = 0
         self._rate_per_s = 0.0
@@ -33,20 +33,24 @@ class Admission:
 
     def full(self) -> bool:
         """A fresh message would not end in time."""
-        if self._arriving + len(self._under_way) < LEAST:
+        if len(self._arriving) + len(self._under_way) < LEAST:
             return False
         now_s = clock.monotonic_s()
         self._forget(now_s)
-        return self._arriving + len(self._under_way) >= self._limit(now_s) and self._flows()
+        return len(self._arriving) + len(self._under_way) >= self._limit(now_s) and self._flows()
 
     @contextmanager
-    def arriving(self) -> Iterator[None]:
+    def arriving(self, message: object) -> Iterator[None]:
         """A message on its way into custody."""
-        self._arriving += 1
+        self._arriving.add(id(message))
         try:
             yield
         finally:
-            self._arriving -= 1
+            self._arriving.discard(id(message))
+
+    def committed(self, message: object) -> None:
+        """A message is no longer on its way, though nobody may have told its bank yet."""
+        self._arriving.discard(id(message))
 
     def taken(self, transfer: UUID) -> None:
         """A message is in custody; `transfer` is one of those that it carries."""

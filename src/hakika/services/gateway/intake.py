@@ -136,15 +136,17 @@ class Intake:
                     continue  # another writer committed one of these ids: look again
                 raise
             self._first.committed(begun)
-            self._tell_admission(new)
+            self._tell_admission(batch, new)
             with HARMLESS:
                 self._count(batch, new, begun)
             self._on_custody()
             return results
         raise InvariantBroken(f"intake lost {RACES_MAX} races in a row")
 
-    def _tell_admission(self, new: list[NewTransfer]) -> None:
+    def _tell_admission(self, batch: list[Arrived], new: list[NewTransfer]) -> None:
         """One transfer of each message that has any in custody."""
+        for item in batch:
+            self._admission.committed(item)
         for row in {row.msg_id: row for row in new if row.reason is None}.values():
             self._admission.taken(row.id)
 
