@@ -1,12 +1,10 @@
 """Pushes to a bank's callback URL: one signed message, one answer or none.
 
 Any 2xx means that the bank has committed it; everything else means that it is sent again, same bytes under a
-fresh signature. A body in the answer is not read.
+fresh signature. A body in the answer says nothing.
 """
 
-import asyncio
-
-import httpx2
+from hakika.outbound.lean import LeanClient, NothingWritten, Unanswered
 
 PUSH_S = 2.5
 CONNECTIONS = 16
@@ -17,21 +15,17 @@ class BankClient:
 
     def __init__(self, callback_url: str) -> None:
         self.callback_url = callback_url
-        limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        self._http = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(PUSH_S), limits=limits, trust_env=False, follow_redirects=False
-        )
+        self._http = LeanClient(callback_url, connections=CONNECTIONS, headers=(("Content-Type", "application/xml"),))
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def push(self, body: bytes, signature: str) -> bool:
         """True when the bank has taken the message; False when there was no answer or another one."""
-        headers = {"Content-Type": "application/xml", "X-JWS-Signature": signature}
+        headers = (("X-JWS-Signature", signature),)
         try:
-            async with asyncio.timeout(PUSH_S):
-                response = await self._http.post(self.callback_url, content=body, headers=headers)
-        except (TimeoutError, httpx2.HTTPError):
+            answer = await self._http.exchange("POST", "", body, deadline_s=PUSH_S, headers=headers)
+        except (NothingWritten, Unanswered):
             return False
-        return 200 <= response.status_code < 300
+        return 200 <= answer.status < 300

@@ -5,12 +5,11 @@ process (no connection could be made), `NoAnswer` for everything else. Busy, 4xx
 are "no answer" as well: only a stored answer is evidence. At the deadline the connection is closed.
 """
 
-import asyncio
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import httpx2
 import msgspec
 
+from hakika.outbound.lean import LeanClient, NothingWritten, Unanswered
 from hakika.wire.core_api import Answers, Ids, Instruction, Instructions, NameAnswer, NameQuery, Session
 
 T = TypeVar("T")
@@ -38,36 +37,16 @@ class NotSent(Exception):
     """Not one byte of the request was written."""
 
 
-class _Trace:
-    """Watches one request: has any byte of it been handed to a connection?"""
-
-    __slots__ = ("written",)
-
-    def __init__(self) -> None:
-        self.written = False
-
-    async def __call__(self, event: str, info: dict[str, Any]) -> None:
-        if event.endswith("send_request_headers.started"):
-            self.written = True
-
-
 class CoreClient:
     """The core's internal API, authenticated by a bearer token."""
 
     def __init__(self, base_url: str, token: str) -> None:
-        limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        self._http = httpx2.AsyncClient(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            timeout=httpx2.Timeout(INSTRUCT_S),
-            limits=limits,
-            trust_env=False,
-            follow_redirects=False,
-        )
+        headers = (("Authorization", f"Bearer {token}"), ("Content-Type", "application/json"))
+        self._http = LeanClient(base_url, connections=CONNECTIONS, headers=headers)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def instruct(self, instructions: list[Instruction], *, redrive: bool = False) -> Answers:
         """Credit transfers; the stored answer of each. `redrive` posts again what a restored core has lost."""
@@ -104,16 +83,15 @@ class CoreClient:
         return answers
 
     async def _call(self, method: str, path: str, body: bytes, deadline_s: float) -> bytes:
-        trace = _Trace()
         try:
-            async with asyncio.timeout(deadline_s):
-                response = await self._http.request(method, path, content=body, extensions={"trace": trace})
-        except (TimeoutError, httpx2.HTTPError) as error:
-            kind = NoAnswer if trace.written else NotSent
-            raise kind(f"{path}: {type(error).__name__}") from error
-        if response.status_code != 200:
-            raise NoAnswer(f"{path}: HTTP {response.status_code}", "busy")
-        return response.content
+            answer = await self._http.exchange(method, path, body, deadline_s=deadline_s)
+        except NothingWritten as error:
+            raise NotSent(str(error)) from error
+        except Unanswered as error:
+            raise NoAnswer(str(error)) from error
+        if answer.status != 200:
+            raise NoAnswer(f"{path}: HTTP {answer.status}", "busy")
+        return answer.body
 
 
 def _decoded(body: bytes, kind: type[T]) -> T:
