@@ -30,7 +30,7 @@ from hakika.services.gateway.admission import Admission
 from hakika.services.gateway.answers import Signer
 from hakika.services.gateway.banks import REFRESH_S, Banks
 from hakika.services.gateway.first_attempts import FirstAttempts
-from hakika.services.gateway.intake import AT_ONCE, BANK_CLOCK_MS, Intake
+from hakika.services.gateway.intake import BANK_CLOCK_MS, Intake
 from hakika.services.gateway.quotes import Quotes
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.tracking import Tracking
@@ -38,7 +38,7 @@ from hakika.services.gateway.transfers import Desk
 from hakika.settings import GatewaySettings, secret
 from hakika.store.gateway import restores
 from hakika.store.gateway.banks import BankRow, KeyRow, register
-from hakika.store.lane import BY_KEY, Lanes, StoreFault
+from hakika.store.lane import BY_KEY, Lane, Lanes, StoreFault
 from hakika.wire.core_api import NameAnswer, NameQuery
 from hakika.wire.jws import load_private_key, load_public_key
 from hakika.workers.calling import call
@@ -61,11 +61,9 @@ class GatewayRole:
         url = secret(settings.database_url_file)
         self._settings = settings
         self._holder = clock.new_id()
+        lane = partial(Lane, url, setup=BY_KEY)
         lanes = partial(Lanes, url, setup=BY_KEY)
-        self._intake_lanes, self._desk_lanes = (
-            lanes(size=AT_ONCE, name="gateway intake"),
-            lanes(size=AT_ONCE, name="gateway desk"),
-        )
+        self._intake_lane, self._desk_lane = lane(name="gateway intake"), lane(name="gateway desk")
         self._queue_lanes = lanes(size=3, name="gateway queues")
         self._read_lanes = lanes(size=4, name="gateway reads")
         self._page_lanes = lanes(size=2, name="gateway pages")
@@ -81,7 +79,7 @@ class GatewayRole:
         self.signals = GatewaySignals(settings.test_wallets)
         self._counting = Counting(self.signals, self._queue_lanes)
         self.desk = Desk(
-            self._desk_lanes,
+            self._desk_lane,
             holder=self._holder,
             on_outbox=self._wake_couriers,
             on_ended=self.admission.ended,
@@ -122,7 +120,7 @@ class GatewayRole:
 
     def _build_intake(self) -> Intake:
         return Intake(
-            self._intake_lanes,
+            self._intake_lane,
             receipt_kid=self._settings.kid,
             scale=self._settings.scale,
             currencies=frozenset(self._settings.currencies),
@@ -202,8 +200,8 @@ class GatewayRole:
             await client.close()
         for lanes in (self._queue_lanes, self._read_lanes, self._page_lanes, *self._courier_lanes):
             await lanes.close()
-        await self._intake_lanes.close()
-        await self._desk_lanes.close()
+        await self._intake_lane.close()
+        await self._desk_lane.close()
 
     def _wake_couriers(self) -> None:
         for courier in self._couriers:

@@ -46,9 +46,16 @@ async def work() -> Work:
 async def build(work: Work) -> AsyncIterator[Build]:
     built: list[Flusher[int, int]] = []
 
-    def make(batch_max: int = 100, queue_max: int = 1000, gather_s: float = 0.0, at_once: int = 1) -> Flusher[int, int]:
+    def make(
+        batch_max: int = 100, queue_max: int = 1000, gather_s: float = 0.0, gather_from: int = 0
+    ) -> Flusher[int, int]:
         flusher = Flusher(
-            work, name="test", batch_max=batch_max, queue_max=queue_max, gather_s=gather_s, at_once=at_once
+            work,
+            name="test",
+            batch_max=batch_max,
+            queue_max=queue_max,
+            gather_s=gather_s,
+            gather_from=gather_from,
         )
         flusher.start()
         built.append(flusher)
@@ -189,28 +196,17 @@ async def test_too_few_results_are_a_bug() -> None:
     await flusher.stop()
 
 
-async def test_two_batches_are_in_flight_where_that_is_asked_for(work: Work, build: Build) -> None:
-    flusher = build(at_once=2)
-    work.open.clear()
-    taken = []
+async def test_only_where_much_arrives_the_first_waits_for_company(work: Work, build: Build) -> None:
+    flusher = build(gather_s=0.05, gather_from=3)
+    begun_s = asyncio.get_running_loop().time()
     for number in range(4):
-        taken += await soon(flusher.submit(number, deadline_s=LONG_S))
-        await asyncio.sleep(0.01)
-    assert work.batches == [[0], [1]]
-    work.open.set()
-    assert await asyncio.gather(*taken) == [0, 2, 4, 6]
-    assert work.batches == [[0], [1], [2, 3]]
-
-
-async def test_stop_drains_all_batches_in_flight(work: Work, build: Build) -> None:
-    flusher = build(batch_max=1, at_once=2)
-    work.open.clear()
-    taken = await soon(*[flusher.submit(n, deadline_s=LONG_S) for n in range(5)])
-    stopping = asyncio.create_task(flusher.stop())
+        await flusher.submit(number, deadline_s=LONG_S)
+    assert asyncio.get_running_loop().time() - begun_s < 0.05
+    await asyncio.gather(*[flusher.submit(n, deadline_s=LONG_S) for n in range(3)])
+    first = await soon(flusher.submit(7, deadline_s=LONG_S))
     await asyncio.sleep(0.01)
-    work.open.set()
-    await stopping
-    assert await asyncio.gather(*taken) == [0, 2, 4, 6, 8]
+    await asyncio.gather(*first, flusher.submit(8, deadline_s=LONG_S))
+    assert work.batches == [[0], [1], [2], [3], [0, 1, 2], [7, 8]]
 
 
 async def test_stop_executes_what_waits_and_takes_no_more(work: Work, build: Build) -> None:

@@ -1,4 +1,4 @@
-"""Group commit: many callers, one batch in flight or a few, each answered after the commit that holds its command.
+"""Group commit: many callers, one batch in flight, each answered after the commit that holds its command.
 
 Whatever waits while a batch is being committed goes in the next one, so the batch size finds itself.
 A lost commit reply is no answer: the same batch is executed again on a fresh connection. That is safe because
@@ -53,38 +53,42 @@ class Flusher(Generic[C, R]):
         batch_max: int,
         queue_max: int,
         gather_s: float = 0.0,
-        at_once: int = 1,
+        gather_from: int = 0,
     ) -> None:
-        """`gather_s` is how long the first command of a batch waits for company; `at_once` batches are in flight."""
+        """`gather_s` is how long the first command of a batch waits for company.
+
+        It does so only while batches are of `gather_from` commands or more: where little arrives, nobody waits for
+        nobody, and where much does, fewer and larger commits cost everybody less.
+        """
         self._work = work
         self._name = name
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._gather_s = gather_s
+        self._gather_from = gather_from
+        self._last_size = 0
         self._queue: deque[_Waiting[C, R]] = deque()
         self._wake = asyncio.Event()
         self._closing = False
-        self._at_once = at_once
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to take batches, on the running event loop."""
-        if self._tasks:
+        if self._task is not None:
             raise InvariantBroken(f"flusher {self._name} started twice")
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._loop(), name=f"flusher {self._name}") for _ in range(self._at_once)]
+        self._task = asyncio.get_running_loop().create_task(self._loop(), name=f"flusher {self._name}")
 
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Refuse new commands, execute what waits, and end; after `drain_s` give up on the rest."""
         self._closing = True
         self._wake.set()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=drain_s)
-            for task in late:
-                task.cancel()
+        if self._task is not None:
+            done, _ = await asyncio.wait([self._task], timeout=drain_s)
+            if not done:
+                self._task.cancel()
                 with suppress(asyncio.CancelledError):
-                    await task
-            self._tasks = []
+                    await self._task
+            self._task = None
         while self._queue:
             _fail(self._queue.popleft(), NoAnswer("stopped before it was executed"))
 
@@ -141,9 +145,11 @@ class Flusher(Generic[C, R]):
     async def _loop(self) -> None:
         while True:
             await self._wake.wait()
-            if self._gather_s and not self._closing and len(self._queue) < self._batch_max:
+            busy = self._last_size >= self._gather_from
+            if self._gather_s and busy and not self._closing and len(self._queue) < self._batch_max:
                 await asyncio.sleep(self._gather_s)
             batch = self._take()
+            self._last_size = len(batch)
             if batch:
                 await self._settle(batch)
             if not self._queue:

@@ -27,11 +27,11 @@ from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import intake as rows
 from hakika.store.gateway.intake import Connection, CustodyRow, MessageRow, NewTransfer
-from hakika.store.lane import Lane, Lanes, StoreFault
+from hakika.store.lane import Lane, StoreFault
 from hakika.wire.iso20022.messages import CreditTransfer, CreditTransferMessage
 
 BATCH_MAX = 256  # messages in one commit
-AT_ONCE = 2  # commits under way: while one is being written the next is prepared
+GATHER_S, GATHER_FROM = 0.006, 8  # machine timer; so many in a commit make it worth waiting for more
 QUEUE_MAX = 4096
 WRITE_DEADLINE_S = 5.0
 TRACKING_BYTES = 16
@@ -84,7 +84,7 @@ class Intake:
 
     def __init__(
         self,
-        lane: Lane | Lanes,
+        lane: Lane,
         *,
         receipt_kid: str,
         scale: float,
@@ -110,7 +110,12 @@ class Intake:
         self._currencies = currencies
         self._on_custody = on_custody
         self.flusher: Flusher[Arrived, Custody | Conflict] = Flusher(
-            self._work, name="intake", batch_max=BATCH_MAX, queue_max=QUEUE_MAX, at_once=AT_ONCE
+            self._work,
+            name="intake",
+            batch_max=BATCH_MAX,
+            queue_max=QUEUE_MAX,
+            gather_s=GATHER_S,
+            gather_from=GATHER_FROM,
         )
 
     async def take(self, message: Arrived, *, deadline_s: float) -> Custody | Conflict:

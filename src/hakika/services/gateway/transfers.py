@@ -39,10 +39,10 @@ from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import transfers as rows
 from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
-from hakika.store.lane import Lane, Lanes, StoreFault
+from hakika.store.lane import Lane, StoreFault
 
 BATCH_MAX = 512
-AT_ONCE = 2  # commits under way: while one is being written the next is prepared
+GATHER_S, GATHER_FROM = 0.006, 8  # machine timer; so many in a commit make it worth waiting for more
 QUEUE_MAX = 20_000
 WRITE_DEADLINE_S = 5.0
 LEASE_MS = 6_000  # machine timer: longer than an instruction's HTTP deadline
@@ -89,7 +89,7 @@ class Desk:
 
     def __init__(
         self,
-        lane: Lane | Lanes,
+        lane: Lane,
         *,
         holder: UUID,
         on_outbox: Callable[[], None],
@@ -106,7 +106,12 @@ class Desk:
         self._on_outbox = on_outbox
         self._holder = holder
         self.flusher: Flusher[Happened, Applied | None] = Flusher(
-            self._work, name="desk", batch_max=BATCH_MAX, queue_max=QUEUE_MAX, at_once=AT_ONCE
+            self._work,
+            name="desk",
+            batch_max=BATCH_MAX,
+            queue_max=QUEUE_MAX,
+            gather_s=GATHER_S,
+            gather_from=GATHER_FROM,
         )
 
     async def apply(self, happened: Happened, *, deadline_s: float) -> Applied | None:
