@@ -74,7 +74,7 @@ class GatewayRole:
         self._signer = Signer(settings.name, settings.kid, {settings.kid: key})
         self.link = CoreLink(CoreClient(settings.core_url, secret(settings.core_token_file)))
         self.first = FirstAttempts(self._holder, self.link)
-        self.admission = Admission(lambda: self.link.breaker.sendable(clock.monotonic_s()))
+        self.admission = Admission(lambda: self.link.breaker.sendable(clock.monotonic_s()) and not self.first.drains)
         self.banks = Banks(self._read_lanes)
         self.signals = GatewaySignals(settings.test_wallets)
         self._counting = Counting(self.signals, self._queue_lanes)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from gateway_desk_kit import Gateway, credit
@@ -12,6 +13,7 @@ from gateway_workers_kit import ENDED, OddCore, Works, many, reconciled, shorten
 from hakika import clock
 from hakika.services.gateway import first_attempts
 from hakika.store.embedded import RoleAccess
+from hakika.workers import delivery
 
 STATUSES = "SELECT status, count(*)::integer FROM transfer GROUP BY status"
 
@@ -59,13 +61,40 @@ async def test_custody_and_first_attempt_are_one_commit(gateway: Gateway) -> Non
     assert {one.id for one in timely} == {key for (key,) in await gateway.rows("SELECT id FROM attempt")}
 
 
-async def test_no_more_than_the_window_has_room_for_and_the_rest_waits(gateway: Gateway) -> None:
-    calm(gateway, 2)
+async def test_where_the_window_has_no_room_for_all_that_is_fresh_all_of_it_waits(gateway: Gateway) -> None:
+    way = calm(gateway, 4)
     await gateway.custody(*many(5))
-    assert dict(await gateway.rows(STATUSES)) == {"IN_FLIGHT": 2, "RECEIVED": 3}
+    assert dict(await gateway.rows(STATUSES)) == {"RECEIVED": 5}
     assert not gateway.first.keeps_up
     await gateway.custody(credit())  # behind those that wait
-    assert dict(await gateway.rows(STATUSES)) == {"IN_FLIGHT": 2, "RECEIVED": 4}
+    assert dict(await gateway.rows(STATUSES)) == {"RECEIVED": 6}
+    assert way.in_flight == 0
+
+
+async def test_a_backlog_is_known_by_its_age(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "DRAIN_S", 0.5)
+    await gateway.custody(*many(3))
+    core = OddCore(trouble=lambda: "unreachable")
+    async with Works.running(gateway, core) as works:
+        await asyncio.sleep(1.0)
+        assert not gateway.first.drains  # nothing is looked at while nothing can be sent
+        seen: list[bool] = []
+        monkeypatch.setattr(type(gateway.desk), "apply_all", _remembering(gateway, seen, gateway.desk.apply_all))
+        core.trouble = lambda: ""
+        await works.until(ENDED, 3)
+        assert True in seen
+        await asyncio.sleep(0.5)
+        assert not gateway.first.drains
+
+
+def _remembering(gateway: Gateway, seen: list[bool], apply_all: Any) -> Any:
+    """The desk's own, noting whether a backlog was known when it was called."""
+
+    async def noted(desk: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(gateway.first.drains)
+        return await apply_all(*args, **kwargs)
+
+    return noted
 
 
 async def test_what_may_not_be_sent_is_not_begun(gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from hakika import clock
 from hakika.domain.breaker import Breaker
-from hakika.domain.ids import attempt_id
+from hakika.domain.ids import attempt_id, made_ms
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import CoreAnswered, Outcome, RecordAttempt, SenderWroteNothing, WorkerClaimed
 from hakika.outbound.core import CoreClient, NoAnswer, NotSent
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 ROUNDS = 2  # rounds under way at once: one is being sent while another is being recorded
 TOGETHER = 500  # events given to the desk at once
 IDLE_S = 0.5
+DRAIN_S = 10.0  # machine timer: what has waited for longer in custody is a backlog of an outage
 LOOK_S = 0.25  # between two looks for what waits in custody, while intake records all that comes
 STORE_DEADLINE_S = 5.0
 SESSION_EVERY_S = 0.5
@@ -284,6 +285,7 @@ class Delivery:
             self._looked_s = now_s
             held = await self._candidates(limit)
             self._first.keeps_up = len(held) < limit
+            self._first.drains = self._oldest_s(held) > DRAIN_S
             if not held:
                 return 0
             attempts = await self._claim(held)
@@ -292,6 +294,11 @@ class Delivery:
             return len(held)
         finally:
             self._link.in_flight -= limit
+
+    @staticmethod
+    def _oldest_s(held: list[Held]) -> float:
+        """How long ago the oldest of these was taken: its id says when."""
+        return max((clock.now_ms() - made_ms(one.id) for one in held), default=0) / 1000
 
     async def _candidates(self, limit: int) -> list[Held]:
         now_ms, short, turn = clock.now_ms(), self._link.short_banks(), self._turn

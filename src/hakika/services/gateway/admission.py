@@ -3,8 +3,8 @@
 Custody is taken faster than it can be passed on, so a bank that sends more than the platform can do would be told
 "taken" at once and "done" ever later. What is under way of what arrived lately is counted, and beyond what ends in
 HOLD_S a fresh message is refused before it is read: nothing is stored, the bank sends the same bytes again. While the
-core does not answer nothing is refused: then custody is the promise, and a backlog is what it is there for. A backlog
-that drains is not counted either, so it does not keep live traffic out.
+core does not answer nothing is refused: then custody is the promise, and a backlog is what it is there for. Nor is
+anything while such a backlog drains: what is sent beside it is live traffic, and waits its turn.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ class Admission:
     """Counts messages between their arrival and the end of their transfers; of one process, in memory."""
 
     def __init__(self, flows: Callable[[], bool]) -> None:
-        """`flows` tells whether fresh transfers are sent to the core now."""
+        """`flows` tells whether fresh transfers are sent to the core now, and no backlog beside them."""
         self._flows = flows
         self._arriving: set[int] = set()  # messages, by identity, until they are in custody
         self._under_way: dict[UUID, float] = {}  # one transfer of each message, in the order of arrival

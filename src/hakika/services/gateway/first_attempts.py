@@ -57,6 +57,7 @@ class FirstAttempts:
         """`holder` names this process in the leases; without a `way` nothing is recorded."""
         self.way = way
         self.keeps_up = False  # nothing in custody waits to be claimed, as far as delivery has seen
+        self.drains = False  # what waits was taken long ago: a backlog
         self._holder = holder
         self._ready: deque[tuple[int, OpenAttempt]] = deque()
 
@@ -65,15 +66,16 @@ class FirstAttempts:
         return Recorded(self._holder, clock.now_ms(), [])
 
     def record(self, recorded: Recorded, fresh: Sequence[NewTransfer]) -> None:
-        """Reserve a place in the window for what may be sent at once; in the order of arrival, as far as it goes."""
+        """Reserve places in the window for what may be sent at once, if there is room for all that is fresh.
+
+        A part would go ahead of the rest, which then waits behind everything that is fresh later.
+        """
         if self.way is None:
             return
         custody = [one for one in fresh if one.status == "RECEIVED"]
-        room = self.way.free() if self.keeps_up and custody else 0
-        short = self.way.short_banks() if room else []
-        for transfer in custody:
-            if len(recorded.attempts) >= room:
-                break
+        sendable = self.keeps_up and len(custody) <= self.way.free()
+        short = self.way.short_banks() if sendable else []
+        for transfer in custody if sendable else ():
             if transfer.bank not in short and _claimed(transfer, recorded.at_ms):
                 recorded.attempts.append(_attempt(transfer))
         if len(recorded.attempts) < len(custody):
