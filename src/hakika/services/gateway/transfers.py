@@ -42,7 +42,6 @@ from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
 from hakika.store.lane import Lane, StoreFault
 
 BATCH_MAX = 512
-GATHER_S, GATHER_FROM = 0.006, 8  # machine timer; so many in a commit make it worth waiting for more
 QUEUE_MAX = 20_000
 WRITE_DEADLINE_S = 5.0
 LEASE_MS = 6_000  # machine timer: longer than an instruction's HTTP deadline
@@ -110,8 +109,6 @@ class Desk:
             name="desk",
             batch_max=BATCH_MAX,
             queue_max=QUEUE_MAX,
-            gather_s=GATHER_S,
-            gather_from=GATHER_FROM,
         )
 
     async def apply(self, happened: Happened, *, deadline_s: float) -> Applied | None:
