@@ -152,7 +152,7 @@ class Intake:
         """One transfer of each message that has any in custody."""
         for item in batch:
             self._admission.committed(item)
-        for row in {row.msg_id: row for row in new if row.reason is None}.values():
+        for row in {(row.bank, row.msg_id): row for row in new if row.reason is None}.values():
             self._admission.taken(row.id)
 
     def _count(self, batch: list[Arrived], new: list[NewTransfer], begun: Recorded) -> None:
