@@ -14,6 +14,7 @@ from hakika import clock
 from hakika.services.gateway import first_attempts
 from hakika.store.embedded import RoleAccess
 from hakika.workers import delivery
+from hakika.workers.delivery import CoreLink
 
 STATUSES = "SELECT status, count(*)::integer FROM transfer GROUP BY status"
 
@@ -47,7 +48,8 @@ def calm(gateway: Gateway, room: int, *short: str) -> Way:
     return way
 
 
-async def test_custody_and_first_attempt_are_one_commit(gateway: Gateway) -> None:
+async def test_custody_and_first_attempt_are_one_commit(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_attempts, "SEND_BY_MS", 60_000)  # a busy machine is slow to look
     way = calm(gateway, 10)
     await gateway.custody(*many(3))
     rows = await gateway.rows(
@@ -150,7 +152,7 @@ async def test_a_lost_commit_reply_leaves_the_attempt_to_recovery(gateway: Gatew
     async with Works.running(gateway, core) as works:
         await gateway.custody(credit())
         await works.until(ENDED, 1)
-        await _until_it_keeps_up(gateway)
+        await _until_it_keeps_up(gateway, works)
         gateway.intake_lane.lose = 1
         await gateway.custody(*many(4))
         assert gateway.intake_lane.lost == 1
@@ -168,7 +170,7 @@ async def test_what_waited_for_too_long_is_voided_and_sent_under_the_next_number
     async with Works.running(gateway, core) as works:
         await gateway.custody(credit())
         await works.until(ENDED, 1)
-        await _until_it_keeps_up(gateway)
+        await _until_it_keeps_up(gateway, works)
         monkeypatch.setattr(first_attempts, "SEND_BY_MS", -1)
         await gateway.custody(*many(3))
         await works.until(ENDED, 4)
@@ -182,7 +184,7 @@ async def test_what_was_recorded_before_the_core_fell_silent_is_not_sent(gateway
     async with Works.running(gateway, core) as works:
         await gateway.custody(credit())
         await works.until(ENDED, 1)
-        await _until_it_keeps_up(gateway)
+        await _until_it_keeps_up(gateway, works)
         core.trouble = lambda: "unreachable"
         taken = asyncio.create_task(gateway.custody(*many(3)))
         works.link.breaker.silent(clock.monotonic_s())
@@ -194,7 +196,29 @@ async def test_what_was_recorded_before_the_core_fell_silent_is_not_sent(gateway
         await reconciled(works)
 
 
-async def _until_it_keeps_up(gateway: Gateway) -> None:
+@dataclass
+class Roomy:
+    """A link whose window always has room: a round that looks for work just then reserves nothing of it."""
+
+    link: CoreLink
+
+    @property
+    def in_flight(self) -> int:
+        return self.link.in_flight
+
+    @in_flight.setter
+    def in_flight(self, count: int) -> None:
+        self.link.in_flight = count
+
+    def free(self) -> int:
+        return 100
+
+    def short_banks(self) -> list[str]:
+        return []
+
+
+async def _until_it_keeps_up(gateway: Gateway, works: Works) -> None:
+    gateway.first.way = Roomy(works.link)
     async with asyncio.timeout(5):
         while not gateway.first.keeps_up:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
