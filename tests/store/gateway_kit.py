@@ -25,6 +25,10 @@ ADD_ATTEMPT = """
 INSERT INTO attempt (id, transfer, number, recorded_ms, lease_holder, lease_token, lease_until_ms, outcome, closed_ms)
 VALUES (%s, %s, %s, 1000, %s, %s, 1500, %s, %s)
 """
+ADD_FIRST = """
+INSERT INTO attempt (id, transfer, number, recorded_ms, lease_holder, lease_until_ms)
+VALUES (%(uetr)s, %(id)s, 1, 1000, %(uetr)s, 1500)
+"""
 CLOSE = """
 UPDATE attempt SET outcome = %s, reason = %s, closed_ms = 1600, closed_by = %s, closed_token = %s,
     core_incarnation = 1, chain_slot = 0, chain_seq = 7, chain_head = 'h' WHERE id = %s
@@ -47,6 +51,9 @@ INSERT INTO outgoing_message (msg_id, bank, kind, body, created_ms, next_send_ms
 VALUES (%s, 'bank-a', 'status', 'bytes', 1000, 1000)
 """
 ADD_FACT = "INSERT INTO outbox (transfer, bank, kind, fact, created_ms) VALUES (%s, 'bank-a', %s, '{}', 1000)"
+ADD_TOLD = (
+    "INSERT INTO outbox (transfer, bank, kind, fact, created_ms, msg_id) VALUES (%s, 'bank-a', 'final', '{}', 1000, %s)"
+)
 ADD_BREAK = "INSERT INTO reconciliation_break (transfer, kind, evidence, opened_ms) VALUES (%s, 'k', '{}', 1)"
 ADD_RECALL = "INSERT INTO recall VALUES ('bank-a', %s, %s, 'A1', 'DUPL', 1000)"
 ADD_KEY = "INSERT INTO bank_key (kid, bank, public_key, added_ms) VALUES (%s, 'bank-a', %s, 1)"

@@ -26,7 +26,7 @@ def sql(templates: Templates) -> Iterator[Sql]:
     templates.drop(database)
 
 
-ATTEMPT_THEN = {"attempt": "HK003", "return": "HK010"}
+ATTEMPT_THEN = {"attempt": "23505", "return": "HK010"}
 RETURN_THEN = {"attempt": "HK002", "return": "23505"}
 
 

@@ -134,9 +134,9 @@ async def _let_time_pass(gateway: Gateway) -> None:
     """What no correct program may do: the promises that are still open are moved into the past."""
     past = "valid_until_ms = received_ms + 1, return_at_ms = received_ms + 2, deadline_ms = received_ms + 3"
     statements = (
-        "ALTER TABLE transfer DISABLE TRIGGER transfer_change_guard",
+        "ALTER TABLE transfer DISABLE TRIGGER transfer_keeps_order",
         f"UPDATE transfer SET {past} WHERE status IN ('RECEIVED', 'IN_FLIGHT')",
-        "ALTER TABLE transfer ENABLE TRIGGER transfer_change_guard",
+        "ALTER TABLE transfer ENABLE TRIGGER transfer_keeps_order",
     )
     connection = await psycopg.AsyncConnection.connect(gateway.database.owner_url, autocommit=True)
     async with connection:

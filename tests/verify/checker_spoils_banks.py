@@ -119,7 +119,7 @@ AT_BANKS = (
 )
 GUARDS = (
     Spoil("trigger dropped", "I29", in_gateway("DROP TRIGGER return_guard ON payment_return"), "return_guard"),
-    Spoil("trigger off", "I29", in_gateway("ALTER TABLE attempt DISABLE TRIGGER attempt_guard"), "attempt_guard"),
+    Spoil("trigger off", "I29", in_gateway("ALTER TABLE attempt DISABLE TRIGGER attempt_fits"), "attempt_fits"),
     Spoil("index dropped", "I29", in_gateway("DROP INDEX outbox_once"), "outbox_once"),
     Spoil("constraint dropped", "I29", in_core("ALTER TABLE entry DROP CONSTRAINT entry_place"), "entry_place"),
     Spoil(

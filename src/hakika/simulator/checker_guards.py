@@ -23,14 +23,16 @@ CORE_CONSTRAINTS = (
 )  # fmt: skip
 CORE_INDEXES = ("entry_resolved_once", "account_house")
 GATEWAY_TRIGGERS = (
-    "transfer_guard", "transfer_begun_guard", "transfer_change_guard", "transfer_no_delete", "transfer_no_truncate",
-    "attempt_guard",
-    "attempt_change_guard", "attempt_no_delete", "attempt_no_truncate", "return_guard", "return_change_guard",
-    "return_no_delete", "return_no_truncate", "outgoing_change_guard", "outgoing_no_delete", "outgoing_no_truncate",
-    "outbox_no_delete", "message_append_only", "message_no_truncate", "recall_append_only", "recall_no_truncate",
-    "break_append_only", "break_no_truncate", "incarnation_append_only", "incarnation_no_truncate",
-    "bank_key_change_guard", "bank_key_no_delete", "bank_key_no_truncate", "bank_no_delete", "bank_no_truncate",
-    "core_incarnation_no_delete", "core_incarnation_no_truncate", "outbox_change_guard", "outbox_no_truncate",
+    "transfer_bank", "transfer_begins", "transfer_begins_attempted", "transfer_keeps_order", "transfer_mark_stays",
+    "transfer_end_stays", "transfer_not_rejected", "transfer_follows", "transfer_no_delete", "transfer_no_truncate",
+    "attempt_fits", "attempt_closed_stays", "attempt_keeps_identity", "attempt_token_rises",
+    "attempt_unsent_by_holder", "attempt_no_delete", "attempt_no_truncate", "return_guard", "return_change_guard",
+    "return_no_delete", "return_no_truncate", "outgoing_bank", "outgoing_keeps_bytes", "outgoing_no_delete",
+    "outgoing_no_truncate", "outbox_fits", "outbox_carried", "outbox_told_once", "outbox_no_delete",
+    "outbox_no_truncate", "message_bank", "message_append_only", "message_no_truncate", "recall_append_only",
+    "recall_no_truncate", "break_append_only", "break_no_truncate", "incarnation_append_only",
+    "incarnation_no_truncate", "bank_keeps_id", "bank_no_delete", "bank_no_truncate", "bank_key_change_guard",
+    "bank_key_no_delete", "bank_key_no_truncate", "core_incarnation_no_delete", "core_incarnation_no_truncate",
 )  # fmt: skip
 GATEWAY_CONSTRAINTS = (
     "message_pkey", "transfer_pkey", "transfer_bank_uetr_key", "transfer_tracking_key", "transfer_check",

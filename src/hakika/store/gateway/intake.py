@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from hakika.store.arrays import Uuids, byteas, ints, texts, uuids
-from hakika.store.gateway.transfers import AttemptRow, add_attempts
+from hakika.store.gateway.transfers import ADD_ATTEMPTS, AttemptRow, attempt_columns
 
 Connection = AsyncConnection[Any]
 
@@ -115,6 +115,9 @@ SELECT *, received_ms FROM (
 ) AS fresh
 """
 
+# In one statement: what is in flight has its attempt when it ends.
+_INSERT_BEGUN = f"WITH custody AS ({_INSERT_TRANSFERS}) {ADD_ATTEMPTS}"
+
 _INSERT_TOMBSTONE = """
 INSERT INTO transfer (id, bank, uetr, received_ms, status, status_ms, reason)
 VALUES (%s, %s, %s, %s, 'REJECTED', %s, %s) ON CONFLICT (bank, uetr) DO NOTHING
@@ -156,9 +159,10 @@ async def insert(
             statuses = zip(columns["id"], columns["status"], strict=True)
             columns["status"] = ["IN_FLIGHT" if key in begun else status for key, status in statuses]
         packed = [pack(column) for pack, column in zip(_PACKED.values(), columns.values(), strict=True)]
-        await conn.execute(_INSERT_TRANSFERS, packed)
-    if attempts:
-        await add_attempts(conn, attempts)
+        if begun:
+            await conn.execute(_INSERT_BEGUN, (*packed, *attempt_columns(attempts)))
+        else:
+            await conn.execute(_INSERT_TRANSFERS, packed)
     if messages:
         await conn.execute(_INSERT_MESSAGES, _message_columns(messages))
 

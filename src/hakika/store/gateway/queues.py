@@ -51,7 +51,7 @@ class BurnDue(NamedTuple):
 _OLDEST = """
 SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
     SELECT t.id, t.uetr, t.deadline_ms FROM transfer t
-    WHERE t.bank = b.id AND t.status = 'RECEIVED' AND t.valid_until_ms > %(now)s AND t.next_attempt_ms <= %(now)s
+    WHERE t.bank = b.id AND t.held AND t.valid_until_ms > %(now)s AND t.next_attempt_ms <= %(now)s
       AND t.recalled_reason IS NULL AND NOT t.burn_first
     ORDER BY t.deadline_ms LIMIT %(limit)s
 ) h WHERE NOT b.id = ANY(%(short)s::text[])
@@ -60,7 +60,7 @@ SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
 _NEWEST = """
 SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
     SELECT t.id, t.uetr, t.deadline_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason, t.burn_first
-    FROM transfer t WHERE t.bank = b.id AND t.status = 'RECEIVED'
+    FROM transfer t WHERE t.bank = b.id AND t.held
     ORDER BY t.deadline_ms DESC LIMIT %(limit)s
 ) h WHERE h.valid_until_ms > %(now)s AND h.next_attempt_ms <= %(now)s AND h.recalled_reason IS NULL
   AND NOT h.burn_first AND NOT b.id = ANY(%(short)s::text[])
@@ -84,7 +84,7 @@ WHERE id = ANY(%s::uuid[]) AND outcome IS NULL AND lease_holder = %s
 _RETURNS_DUE = """
 SELECT h.id FROM bank b, LATERAL (
     SELECT t.id FROM transfer t
-    WHERE t.bank = b.id AND t.status = 'RECEIVED' AND t.return_at_ms <= %(now)s
+    WHERE t.bank = b.id AND t.held AND t.return_at_ms <= %(now)s
       AND t.next_attempt_ms <> %(for_people)s AND NOT t.burn_first
     ORDER BY t.deadline_ms LIMIT %(limit)s
 ) h
@@ -99,7 +99,7 @@ WHERE r.burn_due ORDER BY r.decided_ms LIMIT %s
 
 _IN_DOUBT = "SELECT count(*), min(recorded_ms) FROM attempt WHERE outcome IS NULL AND NOT id = ANY(%s::uuid[])"
 _BACKLOG = """
-SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.status = 'RECEIVED'
+SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.held
         ORDER BY t.deadline_ms LIMIT 1)
 """
 
@@ -107,7 +107,7 @@ SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.status = 'R
 _OPEN = """
 SELECT h.id, b.id, h.creditor_msisdn, h.received_ms, h.next_attempt_ms FROM bank b, LATERAL (
     SELECT t.id, t.creditor_msisdn, t.received_ms, t.next_attempt_ms FROM transfer t
-    WHERE t.bank = b.id AND t.status = 'RECEIVED' ORDER BY t.deadline_ms LIMIT %(limit)s
+    WHERE t.bank = b.id AND t.held ORDER BY t.deadline_ms LIMIT %(limit)s
 ) h
 UNION ALL
 (SELECT t.id, t.bank, t.creditor_msisdn, t.received_ms, 0 FROM attempt a JOIN transfer t ON t.id = a.transfer

@@ -46,7 +46,7 @@ _MARK = "UPDATE transfer SET burn_first = true WHERE status IN ('RECEIVED', 'IN_
 _LATEST = "SELECT number, raised_ms FROM incarnation ORDER BY number DESC LIMIT 1"
 _BURN_FIRST = """
 SELECT t.id, t.bank, t.uetr, (SELECT coalesce(max(a.number), 0) FROM attempt a WHERE a.transfer = t.id)
-FROM transfer t WHERE t.burn_first AND t.status = 'RECEIVED' AND t.next_attempt_ms <> %(for_people)s
+FROM transfer t WHERE t.burn_first AND t.held AND t.next_attempt_ms <> %(for_people)s
     AND (%(after)s::uuid IS NULL OR t.id > %(after)s)
 ORDER BY t.id LIMIT %(limit)s
 """

@@ -41,7 +41,7 @@ CREATE TABLE bank_key (
 COMMENT ON TABLE bank_key IS 'Ed25519 keys under which a bank may sign; a key is revoked, never deleted.';
 
 CREATE TABLE message (
-    bank        text NOT NULL REFERENCES bank,
+    bank        text NOT NULL,
     msg_id      text NOT NULL CHECK (length(msg_id) BETWEEN 1 AND 35),
     body_sha256 bytea NOT NULL CHECK (octet_length(body_sha256) = 32),
     body        bytea NOT NULL,
@@ -57,7 +57,7 @@ COMMENT ON COLUMN message.receipt_kid IS 'The key that signs the receipt; a rese
 
 CREATE TABLE transfer (
     id                 uuid PRIMARY KEY,
-    bank               text NOT NULL REFERENCES bank,
+    bank               text NOT NULL,
     uetr               uuid NOT NULL,
     tracking           bytea UNIQUE CHECK (octet_length(tracking) = 16),
     content_sha256     bytea CHECK (octet_length(content_sha256) = 32),
@@ -84,6 +84,7 @@ CREATE TABLE transfer (
     next_attempt_ms    bigint NOT NULL DEFAULT 0,
     recalled_reason    text,
     burn_first         boolean NOT NULL DEFAULT false,
+    held               boolean NOT NULL GENERATED ALWAYS AS (status = 'RECEIVED') STORED,
     UNIQUE (bank, uetr),
     CHECK (status = 'REJECTED' OR (
         tracking IS NOT NULL AND content_sha256 IS NOT NULL AND msg_id IS NOT NULL AND end_to_end_id IS NOT NULL
@@ -100,12 +101,13 @@ COMMENT ON COLUMN transfer.valid_until_ms IS 'The core refuses the instruction a
 COMMENT ON COLUMN transfer.return_at_ms IS 'From here on a transfer that no attempt has ever carried is returned, asking nobody.';
 COMMENT ON COLUMN transfer.burn_first IS 'Older than a restore of this database: its attempts, and even its end, may be missing here. The burn of every id that it can have decides. Set when it is taken into custody, or by the owner while it has no end; never unset.';
 COMMENT ON COLUMN transfer.next_attempt_ms IS 'Not attempted before this instant: the bank''s position was short.';
-CREATE INDEX transfer_held ON transfer (bank, deadline_ms) WHERE status = 'RECEIVED';
-CREATE INDEX transfer_burn_first ON transfer (id) WHERE burn_first AND status = 'RECEIVED';
+COMMENT ON COLUMN transfer.held IS 'In custody with no attempt open. What is asked for by deadline stands in indexes on this column: a change of status touches no index but when it begins or ends being held.';
+CREATE INDEX transfer_in_custody ON transfer (bank, deadline_ms) WHERE held;
+CREATE INDEX transfer_to_burn ON transfer (id) WHERE burn_first AND held;
 
 CREATE TABLE attempt (
     id              uuid PRIMARY KEY,
-    transfer        uuid NOT NULL REFERENCES transfer,
+    transfer        uuid NOT NULL,
     number          integer NOT NULL CHECK (number > 0),
     recorded_ms     bigint NOT NULL,
     lease_holder    uuid NOT NULL,
@@ -147,7 +149,7 @@ CREATE INDEX return_burn_due ON payment_return (decided_ms) WHERE burn_due;
 
 CREATE TABLE outgoing_message (
     msg_id       text PRIMARY KEY,
-    bank         text NOT NULL REFERENCES bank,
+    bank         text NOT NULL,
     kind         text NOT NULL CHECK (kind IN ('status', 'return', 'resolution')),
     body         bytea NOT NULL,
     created_ms   bigint NOT NULL,
@@ -160,12 +162,12 @@ CREATE INDEX outgoing_due ON outgoing_message (bank, next_send_ms) WHERE settled
 
 CREATE TABLE outbox (
     seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    transfer   uuid NOT NULL REFERENCES transfer,
-    bank       text NOT NULL REFERENCES bank,
+    transfer   uuid NOT NULL,
+    bank       text NOT NULL,
     kind       text NOT NULL CHECK (kind IN ('final', 'held', 'return', 'resolution')),
     fact       jsonb NOT NULL,
     created_ms bigint NOT NULL,
-    msg_id     text REFERENCES outgoing_message
+    msg_id     text
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE outbox IS 'Facts to tell a bank, written in the commit that made them true; gathered into outgoing messages.';
 CREATE UNIQUE INDEX outbox_once ON outbox (transfer, kind) WHERE kind <> 'held';
@@ -193,11 +195,18 @@ CREATE TABLE reconciliation_break (
 );
 COMMENT ON TABLE reconciliation_break IS 'Evidence that contradicts what was recorded; never swallowed, settled by people or by rule.';
 
--- PostgreSQL refuses what no correct program asks for.
+-- PostgreSQL refuses what no correct program asks for. What compares a row with itself is a condition and calls a function
+-- only to refuse; what needs other rows looks at all rows of a statement at once, in place of foreign keys too. Whatever
+-- is looked up there is a subquery that cannot become a join.
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HK001';
+END $$;
+
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    RAISE EXCEPTION USING MESSAGE = TG_ARGV[1], ERRCODE = TG_ARGV[0];
 END $$;
 
 -- The lock on the transfer's row orders attempts and returns; what was committed before it is only seen by a
@@ -209,77 +218,103 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION transfer_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
-BEGIN
-    IF NEW.status NOT IN ('RECEIVED', 'IN_FLIGHT', 'REJECTED') THEN
-        RAISE EXCEPTION 'a transfer begins in custody or refused' USING ERRCODE = 'HK017';
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER transfer_guard BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION transfer_guard();
+-- Banks: a foreign key locks the bank's one row for every transfer; a statement looks once.
 
--- Looked at when the commit is complete: the first attempt is inserted after its transfer.
-CREATE FUNCTION transfer_begun_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+CREATE FUNCTION banks_are_known() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
-    IF NOT EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.id AND a.outcome IS NULL) THEN
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT bank FROM added) AS named
+        WHERE NOT EXISTS (SELECT FROM bank b WHERE b.id = named.bank OFFSET 0)
+    ) THEN
+        RAISE EXCEPTION 'no such bank' USING ERRCODE = 'foreign_key_violation', CONSTRAINT = TG_NAME;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER message_bank AFTER INSERT ON message REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION banks_are_known();
+CREATE TRIGGER transfer_bank AFTER INSERT ON transfer REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION banks_are_known();
+CREATE TRIGGER outgoing_bank AFTER INSERT ON outgoing_message REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION banks_are_known();
+CREATE TRIGGER bank_keeps_id AFTER UPDATE ON bank FOR EACH ROW WHEN (NEW.id <> OLD.id)
+    EXECUTE FUNCTION refuse('HK026', 'a bank keeps its id');
+
+CREATE TRIGGER transfer_begins AFTER INSERT ON transfer FOR EACH ROW
+    WHEN (NEW.status NOT IN ('RECEIVED', 'IN_FLIGHT', 'REJECTED'))
+    EXECUTE FUNCTION refuse('HK017', 'a transfer begins in custody, in flight or refused');
+
+-- A transfer in flight and its attempt are inserted by one statement.
+CREATE FUNCTION transfers_begin() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM added
+        WHERE added.status = 'IN_FLIGHT'
+            AND (SELECT bool_or(a.outcome IS NULL) FROM attempt a WHERE a.transfer = added.id) IS NOT TRUE
+    ) THEN
         RAISE EXCEPTION 'in flight without an open attempt' USING ERRCODE = 'HK025';
     END IF;
     RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER transfer_begun_guard AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (NEW.status = 'IN_FLIGHT') EXECUTE FUNCTION transfer_begun_guard();
+CREATE TRIGGER transfer_begins_attempted AFTER INSERT ON transfer REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION transfers_begin();
 
-CREATE FUNCTION attempt_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+-- The lock comes first, and what is looked up after it has snapshots of its own.
+CREATE FUNCTION attempts_fit() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 DECLARE
-    present text;
-    last integer;
-    unanswered boolean;
-    posted boolean;
+    code text;
 BEGIN
     PERFORM require_read_committed();
-    SELECT status INTO present FROM transfer WHERE id = NEW.transfer FOR NO KEY UPDATE;
-    IF present = 'REJECTED' THEN
-        RAISE EXCEPTION 'attempt for what was never in custody' USING ERRCODE = 'HK004';
+    PERFORM FROM (SELECT DISTINCT transfer FROM added ORDER BY transfer) AS named,
+        LATERAL (SELECT FROM transfer t WHERE t.id = named.transfer LIMIT 1 FOR NO KEY UPDATE) AS locked;
+    SELECT CASE
+        WHEN owner.status IS NULL THEN 'no transfer'
+        WHEN added.outcome IS NOT NULL OR added.lease_token <> 1 THEN 'HK006'
+        WHEN owner.status = 'REJECTED' OR earlier.posted THEN 'HK004'
+        WHEN owner.returned THEN 'HK002'
+        WHEN earlier.unanswered THEN 'HK003'
+        ELSE 'HK005' END INTO code
+    FROM added LEFT JOIN LATERAL (
+        SELECT t.status, (SELECT r.transfer FROM payment_return r WHERE r.transfer = t.id LIMIT 1) IS NOT NULL AS returned
+        FROM transfer t WHERE t.id = added.transfer LIMIT 1
+    ) AS owner ON true
+    CROSS JOIN LATERAL (
+        SELECT coalesce(max(a.number), 0) AS last, coalesce(bool_or(a.outcome IS NULL), false) AS unanswered,
+            coalesce(bool_or(a.outcome = 'posted'), false) AS posted
+        FROM attempt a WHERE a.transfer = added.transfer AND a.number < added.number
+    ) AS earlier
+    WHERE owner.status IS NULL OR owner.status = 'REJECTED' OR owner.returned
+        OR added.outcome IS NOT NULL OR added.lease_token <> 1
+        OR earlier.unanswered OR earlier.posted OR added.number <> earlier.last + 1
+    LIMIT 1;
+    IF code = 'no transfer' THEN
+        RAISE EXCEPTION 'attempt of no transfer' USING ERRCODE = 'foreign_key_violation', CONSTRAINT = TG_NAME;
+    ELSIF code IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = code, MESSAGE = CASE code
+            WHEN 'HK002' THEN 'attempt after a return'
+            WHEN 'HK003' THEN 'two open attempts'
+            WHEN 'HK004' THEN 'attempt after a posted one, or for what was never in custody'
+            WHEN 'HK005' THEN 'attempt numbers have no gaps'
+            ELSE 'an attempt is recorded open, before it is sent' END;
     END IF;
-    IF EXISTS (SELECT 1 FROM payment_return r WHERE r.transfer = NEW.transfer) THEN
-        RAISE EXCEPTION 'attempt after a return' USING ERRCODE = 'HK002';
-    END IF;
-    SELECT coalesce(max(a.number), 0), coalesce(bool_or(a.outcome IS NULL), false), coalesce(bool_or(a.outcome = 'posted'), false)
-        INTO last, unanswered, posted FROM attempt a WHERE a.transfer = NEW.transfer;
-    IF unanswered THEN
-        RAISE EXCEPTION 'two open attempts' USING ERRCODE = 'HK003';
-    END IF;
-    IF posted THEN
-        RAISE EXCEPTION 'attempt after a posted one' USING ERRCODE = 'HK004';
-    END IF;
-    IF NEW.number <> last + 1 THEN
-        RAISE EXCEPTION 'attempt numbers have no gaps' USING ERRCODE = 'HK005';
-    END IF;
-    IF NEW.outcome IS NOT NULL OR NEW.lease_token <> 1 THEN
-        RAISE EXCEPTION 'an attempt is recorded open, before it is sent' USING ERRCODE = 'HK006';
-    END IF;
-    RETURN NEW;
+    RETURN NULL;
 END $$;
-CREATE TRIGGER attempt_guard BEFORE INSERT ON attempt FOR EACH ROW EXECUTE FUNCTION attempt_guard();
+CREATE TRIGGER attempt_fits AFTER INSERT ON attempt REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION attempts_fit();
 
-CREATE FUNCTION attempt_change_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
-BEGIN
-    IF OLD.outcome IS NOT NULL THEN
-        RAISE EXCEPTION 'a closed attempt is never changed' USING ERRCODE = 'HK007';
-    END IF;
-    IF (NEW.id, NEW.transfer, NEW.number, NEW.recorded_ms) IS DISTINCT FROM (OLD.id, OLD.transfer, OLD.number, OLD.recorded_ms) THEN
-        RAISE EXCEPTION 'an attempt keeps its identity' USING ERRCODE = 'HK007';
-    END IF;
-    IF NEW.lease_token < OLD.lease_token OR (NEW.lease_holder <> OLD.lease_holder AND NEW.lease_token = OLD.lease_token) THEN
-        RAISE EXCEPTION 'a takeover raises the lease token' USING ERRCODE = 'HK008';
-    END IF;
-    IF NEW.outcome = 'not_sent' AND (NEW.closed_by IS DISTINCT FROM OLD.lease_holder
-            OR NEW.closed_token IS DISTINCT FROM OLD.lease_token OR OLD.lease_token <> 1) THEN
-        RAISE EXCEPTION 'only the first holder of the lease may say that nothing was sent' USING ERRCODE = 'HK009';
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER attempt_change_guard BEFORE UPDATE ON attempt FOR EACH ROW EXECUTE FUNCTION attempt_change_guard();
+CREATE TRIGGER attempt_closed_stays AFTER UPDATE ON attempt FOR EACH ROW WHEN (OLD.outcome IS NOT NULL)
+    EXECUTE FUNCTION refuse('HK007', 'a closed attempt is never changed');
+CREATE TRIGGER attempt_keeps_identity AFTER UPDATE ON attempt FOR EACH ROW
+    WHEN ((NEW.id, NEW.transfer, NEW.number, NEW.recorded_ms)
+        IS DISTINCT FROM (OLD.id, OLD.transfer, OLD.number, OLD.recorded_ms))
+    EXECUTE FUNCTION refuse('HK007', 'an attempt keeps its identity');
+CREATE TRIGGER attempt_token_rises AFTER UPDATE ON attempt FOR EACH ROW
+    WHEN (NEW.lease_token < OLD.lease_token
+        OR (NEW.lease_holder <> OLD.lease_holder AND NEW.lease_token = OLD.lease_token))
+    EXECUTE FUNCTION refuse('HK008', 'a takeover raises the lease token');
+CREATE TRIGGER attempt_unsent_by_holder AFTER UPDATE ON attempt FOR EACH ROW
+    WHEN (NEW.outcome = 'not_sent' AND (NEW.closed_by IS DISTINCT FROM OLD.lease_holder
+        OR NEW.closed_token IS DISTINCT FROM OLD.lease_token OR OLD.lease_token <> 1))
+    EXECUTE FUNCTION refuse('HK009', 'only the first holder of the lease may say that nothing was sent');
 
 CREATE FUNCTION return_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
@@ -309,49 +344,54 @@ BEGIN
 END $$;
 CREATE TRIGGER return_change_guard BEFORE UPDATE ON payment_return FOR EACH ROW EXECUTE FUNCTION return_change_guard();
 
-CREATE FUNCTION transfer_change_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
-BEGIN
-    IF (NEW.id, NEW.bank, NEW.uetr, NEW.tracking, NEW.content_sha256, NEW.amount_minor, NEW.currency, NEW.creditor_msisdn,
+CREATE TRIGGER transfer_keeps_order AFTER UPDATE ON transfer FOR EACH ROW
+    WHEN ((NEW.id, NEW.bank, NEW.uetr, NEW.tracking, NEW.content_sha256, NEW.amount_minor, NEW.currency, NEW.creditor_msisdn,
             NEW.received_ms, NEW.valid_until_ms, NEW.return_at_ms, NEW.deadline_ms)
         IS DISTINCT FROM
        (OLD.id, OLD.bank, OLD.uetr, OLD.tracking, OLD.content_sha256, OLD.amount_minor, OLD.currency, OLD.creditor_msisdn,
-            OLD.received_ms, OLD.valid_until_ms, OLD.return_at_ms, OLD.deadline_ms) THEN
-        RAISE EXCEPTION 'a transfer''s order and promise are never changed' USING ERRCODE = 'HK013';
-    END IF;
-    IF NEW.burn_first <> OLD.burn_first AND (OLD.burn_first OR OLD.status NOT IN ('RECEIVED', 'IN_FLIGHT')) THEN
-        RAISE EXCEPTION 'only a transfer without an end is marked as older than a restore, and stays marked' USING ERRCODE = 'HK024';
-    END IF;
-    IF NEW.status = OLD.status THEN
-        RETURN NEW;
-    END IF;
-    IF OLD.status IN ('COMPLETED', 'RETURNED', 'REJECTED') THEN
-        RAISE EXCEPTION 'a final status never changes' USING ERRCODE = 'HK014';
-    END IF;
-    IF NEW.status = 'REJECTED' THEN
-        RAISE EXCEPTION 'nothing in custody is rejected' USING ERRCODE = 'HK015';
-    END IF;
-    IF NEW.status <> 'IN_FLIGHT' AND EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.id AND a.outcome IS NULL) THEN
-        RAISE EXCEPTION 'status % with an open attempt', NEW.status USING ERRCODE = 'HK019';
-    END IF;
-    IF NEW.status = 'COMPLETED' AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.transfer = NEW.id AND a.outcome = 'posted') THEN
-        RAISE EXCEPTION 'completed without a posted attempt' USING ERRCODE = 'HK020';
-    END IF;
-    IF NEW.status = 'RETURNED' AND NOT EXISTS (SELECT 1 FROM payment_return r WHERE r.transfer = NEW.id) THEN
-        RAISE EXCEPTION 'returned without a return' USING ERRCODE = 'HK021';
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER transfer_change_guard BEFORE UPDATE ON transfer FOR EACH ROW EXECUTE FUNCTION transfer_change_guard();
+            OLD.received_ms, OLD.valid_until_ms, OLD.return_at_ms, OLD.deadline_ms))
+    EXECUTE FUNCTION refuse('HK013', 'a transfer''s order and promise are never changed');
+CREATE TRIGGER transfer_mark_stays AFTER UPDATE ON transfer FOR EACH ROW
+    WHEN (NEW.burn_first <> OLD.burn_first AND (OLD.burn_first OR OLD.status NOT IN ('RECEIVED', 'IN_FLIGHT')))
+    EXECUTE FUNCTION refuse('HK024', 'only a transfer without an end is marked as older than a restore, and stays marked');
+CREATE TRIGGER transfer_end_stays AFTER UPDATE ON transfer FOR EACH ROW
+    WHEN (NEW.status <> OLD.status AND OLD.status IN ('COMPLETED', 'RETURNED', 'REJECTED'))
+    EXECUTE FUNCTION refuse('HK014', 'a final status never changes');
+CREATE TRIGGER transfer_not_rejected AFTER UPDATE ON transfer FOR EACH ROW
+    WHEN (NEW.status = 'REJECTED' AND OLD.status IN ('RECEIVED', 'IN_FLIGHT'))
+    EXECUTE FUNCTION refuse('HK015', 'nothing in custody is rejected');
 
-CREATE FUNCTION outgoing_change_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+CREATE FUNCTION statuses_follow() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+DECLARE
+    code text;
 BEGIN
-    IF (NEW.msg_id, NEW.bank, NEW.kind, NEW.body, NEW.created_ms) IS DISTINCT FROM (OLD.msg_id, OLD.bank, OLD.kind, OLD.body, OLD.created_ms)
-            OR (OLD.settled_ms IS NOT NULL AND NEW.settled_ms IS DISTINCT FROM OLD.settled_ms) THEN
-        RAISE EXCEPTION 'a message keeps its bytes' USING ERRCODE = 'HK016';
+    SELECT CASE WHEN fact.unanswered THEN 'HK019' WHEN updated.status = 'COMPLETED' THEN 'HK020' ELSE 'HK021' END INTO code
+    FROM updated CROSS JOIN LATERAL (
+        SELECT coalesce(bool_or(a.outcome IS NULL), false) AS unanswered,
+            coalesce(bool_or(a.outcome = 'posted'), false) AS posted
+        FROM attempt a WHERE a.transfer = updated.id
+    ) AS fact
+    WHERE (updated.status <> 'IN_FLIGHT' AND fact.unanswered)
+        OR (updated.status = 'COMPLETED' AND NOT fact.posted)
+        OR (updated.status = 'RETURNED'
+            AND (SELECT r.transfer FROM payment_return r WHERE r.transfer = updated.id LIMIT 1) IS NULL)
+    LIMIT 1;
+    IF code IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = code, MESSAGE = CASE code
+            WHEN 'HK019' THEN 'no such status with an open attempt'
+            WHEN 'HK020' THEN 'completed without a posted attempt'
+            ELSE 'returned without a return' END;
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END $$;
-CREATE TRIGGER outgoing_change_guard BEFORE UPDATE ON outgoing_message FOR EACH ROW EXECUTE FUNCTION outgoing_change_guard();
+CREATE TRIGGER transfer_follows AFTER UPDATE ON transfer REFERENCING NEW TABLE AS updated
+    FOR EACH STATEMENT EXECUTE FUNCTION statuses_follow();
+
+CREATE TRIGGER outgoing_keeps_bytes AFTER UPDATE ON outgoing_message FOR EACH ROW
+    WHEN ((NEW.msg_id, NEW.bank, NEW.kind, NEW.body, NEW.created_ms)
+            IS DISTINCT FROM (OLD.msg_id, OLD.bank, OLD.kind, OLD.body, OLD.created_ms)
+        OR (OLD.settled_ms IS NOT NULL AND NEW.settled_ms IS DISTINCT FROM OLD.settled_ms))
+    EXECUTE FUNCTION refuse('HK016', 'a message keeps its bytes');
 
 CREATE FUNCTION bank_key_change_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
@@ -363,16 +403,42 @@ BEGIN
 END $$;
 CREATE TRIGGER bank_key_change_guard BEFORE UPDATE ON bank_key FOR EACH ROW EXECUTE FUNCTION bank_key_change_guard();
 
-CREATE FUNCTION outbox_change_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+-- What banks are told: a fact is of its transfer's own bank, and so is the message that carries it.
+
+CREATE FUNCTION facts_fit() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
-    IF (NEW.seq, NEW.transfer, NEW.bank, NEW.kind, NEW.fact, NEW.created_ms)
-            IS DISTINCT FROM (OLD.seq, OLD.transfer, OLD.bank, OLD.kind, OLD.fact, OLD.created_ms)
-            OR (OLD.msg_id IS NOT NULL AND NEW.msg_id IS DISTINCT FROM OLD.msg_id) THEN
-        RAISE EXCEPTION 'a fact is told once, by one message' USING ERRCODE = 'HK023';
+    IF EXISTS (
+        SELECT FROM added
+        WHERE (SELECT t.bank FROM transfer t WHERE t.id = added.transfer LIMIT 1) IS DISTINCT FROM added.bank
+            OR (added.msg_id IS NOT NULL
+                AND (SELECT m.bank FROM outgoing_message m WHERE m.msg_id = added.msg_id LIMIT 1)
+                    IS DISTINCT FROM added.bank)
+    ) THEN
+        RAISE EXCEPTION 'a fact names a transfer and its bank, and is carried by a message to it'
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = TG_NAME;
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END $$;
-CREATE TRIGGER outbox_change_guard BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION outbox_change_guard();
+CREATE TRIGGER outbox_fits AFTER INSERT ON outbox REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION facts_fit();
+CREATE FUNCTION facts_are_carried() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT bank, msg_id FROM updated WHERE msg_id IS NOT NULL) AS named
+        WHERE (SELECT m.bank FROM outgoing_message m WHERE m.msg_id = named.msg_id LIMIT 1) IS DISTINCT FROM named.bank
+    ) THEN
+        RAISE EXCEPTION 'a fact is carried by a message to its bank'
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = TG_NAME;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER outbox_carried AFTER UPDATE ON outbox REFERENCING NEW TABLE AS updated
+    FOR EACH STATEMENT EXECUTE FUNCTION facts_are_carried();
+CREATE TRIGGER outbox_told_once AFTER UPDATE ON outbox FOR EACH ROW
+    WHEN ((NEW.seq, NEW.transfer, NEW.bank, NEW.kind, NEW.fact, NEW.created_ms)
+            IS DISTINCT FROM (OLD.seq, OLD.transfer, OLD.bank, OLD.kind, OLD.fact, OLD.created_ms)
+        OR (OLD.msg_id IS NOT NULL AND NEW.msg_id IS DISTINCT FROM OLD.msg_id))
+    EXECUTE FUNCTION refuse('HK023', 'a fact is told once, by one message');
 
 CREATE TRIGGER message_append_only BEFORE UPDATE OR DELETE ON message FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER recall_append_only BEFORE UPDATE OR DELETE ON recall FOR EACH ROW EXECUTE FUNCTION refuse_change();

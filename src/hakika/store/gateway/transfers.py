@@ -112,7 +112,7 @@ def _loaded(row: tuple[Any, ...], attempts: tuple[Attempt, ...], returned: Retur
     return Loaded(transfer, bank, uetr, status, msisdn, amount, currency)
 
 
-_ADD_ATTEMPTS = """
+ADD_ATTEMPTS = """
 INSERT INTO attempt (id, transfer, number, recorded_ms, lease_holder, lease_until_ms)
 SELECT unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s)
 """
@@ -165,7 +165,7 @@ async def write(conn: Connection, changes: Changes) -> None:
     if changes.closed:
         await conn.execute(_CLOSE_ATTEMPTS, _closed_columns(changes))
     if changes.attempts:
-        await add_attempts(conn, changes.attempts)
+        await conn.execute(ADD_ATTEMPTS, attempt_columns(changes.attempts))
     if changes.returns:
         owners, return_ids, reasons, decided, burn_due = zip(*changes.returns, strict=True)
         due = [int(one) for one in burn_due]
@@ -190,12 +190,10 @@ async def write(conn: Connection, changes: Changes) -> None:
         await conn.execute(_ADD_BREAKS, (_keys(owners), texts(kinds), _documents(evidence), ints(at)))
 
 
-async def add_attempts(conn: Connection, rows: Sequence[AttemptRow]) -> None:
-    """Record attempts, open, of transfers that the same transaction has locked or inserted."""
+def attempt_columns(rows: Sequence[AttemptRow]) -> tuple[Any, ...]:
+    """What ADD_ATTEMPTS takes: attempts, open, of transfers that the transaction has locked or inserts with them."""
     ids, owners, numbers, recorded, holders, until = zip(*rows, strict=True)
-    await conn.execute(
-        _ADD_ATTEMPTS, (_keys(ids), _keys(owners), ints(numbers), ints(recorded), _keys(holders), ints(until))
-    )
+    return _keys(ids), _keys(owners), ints(numbers), ints(recorded), _keys(holders), ints(until)
 
 
 def _closed_columns(changes: Changes) -> tuple[Any, ...]:
