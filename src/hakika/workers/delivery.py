@@ -275,6 +275,9 @@ class Delivery:
     async def _round_of_held(self) -> int:
         """Claim and send what waits in custody."""
         now_s = clock.monotonic_s()
+        if not self._link.breaker.sendable(now_s):
+            self._first.drains = True  # until the first look after it tells: live traffic beside it is not refused
+            return 0
         if self._first.keeps_up and now_s - self._looked_s < LOOK_S:
             return 0
         limit = min(self._link.free(), max(1, self._link.breaker.window // ROUNDS))

@@ -57,7 +57,7 @@ class FirstAttempts:
         """`holder` names this process in the leases; without a `way` nothing is recorded."""
         self.way = way
         self.keeps_up = False  # nothing in custody waits to be claimed, as far as delivery has seen
-        self.drains = False  # what waits was taken long ago: a backlog
+        self.drains = False  # what waits was taken long ago, a backlog, or may have been: nothing could be sent
         self._holder = holder
         self._ready: deque[tuple[int, OpenAttempt]] = deque()
 
