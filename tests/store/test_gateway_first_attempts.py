@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from gateway_desk_kit import Gateway, credit
+from gateway_desk_kit import HOLDER, Gateway, credit
 from gateway_workers_kit import ENDED, OddCore, Works, many, reconciled, shorten
 
 from hakika import clock
 from hakika.services.gateway import first_attempts
 from hakika.store.embedded import RoleAccess
 from hakika.workers import delivery
-from hakika.workers.delivery import CoreLink
+from hakika.workers.delivery import CoreLink, Delivery
 
 STATUSES = "SELECT status, count(*)::integer FROM transfer GROUP BY status"
 
@@ -88,6 +88,20 @@ async def test_a_backlog_is_known_by_its_age(gateway: Gateway, monkeypatch: pyte
         assert seen[0]
         await asyncio.sleep(0.5)
         assert not gateway.first.drains
+
+
+async def test_a_backlog_is_known_where_one_place_is_free(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever turn it is, the oldest or the newest, that has the place."""
+    monkeypatch.setattr(delivery, "DRAIN_S", 0.5)
+    await gateway.custody(*many(3))
+    await asyncio.sleep(0.6)
+    await gateway.custody(*many(3))
+    core: Any = OddCore()
+    works = Delivery(gateway.desk, gateway.lanes, CoreLink(core), holder=HOLDER, scale=1.0, first=gateway.first)
+    for _ in range(4):
+        gateway.first.drains = False
+        assert len(await works._candidates(1)) == 1
+        assert gateway.first.drains
 
 
 def _remembering(gateway: Gateway, seen: list[bool], apply_all: Any) -> Any:

@@ -35,6 +35,7 @@ ROUNDS = 2  # rounds under way at once: one is being sent while another is being
 TOGETHER = 500  # events given to the desk at once
 IDLE_S = 0.5
 DRAIN_S = 10.0  # machine timer: what has waited for longer in custody is a backlog of an outage
+SEEN_LEAST = 16  # a look sees so many, old ones and new, however few may be sent
 LOOK_S = 0.25  # between two looks for what waits in custody, while intake records all that comes
 STORE_DEADLINE_S = 5.0
 SESSION_EVERY_S = 0.5
@@ -288,7 +289,6 @@ class Delivery:
             self._looked_s = now_s
             held = await self._candidates(limit)
             self._first.keeps_up = len(held) < limit
-            self._first.drains = self._oldest_s(held) > DRAIN_S
             if not held:
                 return 0
             attempts = await self._claim(held)
@@ -306,10 +306,12 @@ class Delivery:
     async def _candidates(self, limit: int) -> list[Held]:
         now_ms, short, turn = clock.now_ms(), self._link.short_banks(), self._turn
         self._turn += 1
+        seen = max(limit + len(self._busy), SEEN_LEAST)
         found = await self._lanes.run(
-            lambda conn: queues.claimable(conn, now_ms=now_ms, limit=limit + len(self._busy), short=short, turn=turn),
+            lambda conn: queues.claimable(conn, now_ms=now_ms, limit=seen, short=short, turn=turn),
             deadline_s=STORE_DEADLINE_S,
         )
+        self._first.drains = self._oldest_s(found) > DRAIN_S
         return [held for held in found if held.id not in self._busy][:limit]
 
     async def _claim(self, held: list[Held]) -> list[OpenAttempt]:
