@@ -429,6 +429,8 @@ def _malformed(entries: tuple[Entry, ...]) -> Code | None:
             return Code.AMOUNT_TOO_LARGE
         if debit == credit:
             return Code.ACCOUNTS_MUST_DIFFER
+        if kind is _POSTED and pending_id is None and expires_ms is None:
+            continue  # most of them
         resolves = kind in (_POST, _VOID)
         if resolves and pending_id is None:
             return Code.PENDING_ID_MISSING

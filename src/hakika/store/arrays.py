@@ -47,10 +47,28 @@ class Byteas(_Packed):
     """bytea[]"""
 
 
+class Int:
+    """One bigint, or NULL: of the same type whatever its size, so that a statement is prepared once."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, value: int | None) -> None:
+        self.data = None if value is None else value.to_bytes(8, "big", signed=True)
+
+
+class Text:
+    """One text, or NULL."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, value: str | None) -> None:
+        self.data = None if value is None else value.encode()
+
+
 class _PackedDumper(Dumper):
     format = Format.BINARY
 
-    def dump(self, obj: _Packed) -> bytes:
+    def dump(self, obj: _Packed | Int | Text) -> bytes | None:
         return obj.data
 
 
@@ -70,6 +88,16 @@ class _ByteasDumper(_PackedDumper):
     oid = 1001
 
 
+class _IntDumper(_PackedDumper):
+    oid = _INT8
+
+
+class _TextDumper(_PackedDumper):
+    oid = _TEXT
+
+
+psycopg.adapters.register_dumper(Int, _IntDumper)
+psycopg.adapters.register_dumper(Text, _TextDumper)
 psycopg.adapters.register_dumper(Uuids, _UuidsDumper)
 psycopg.adapters.register_dumper(Ints, _IntsDumper)
 psycopg.adapters.register_dumper(Texts, _TextsDumper)

@@ -22,6 +22,7 @@ from hakika.wire.core_api import Answer, Result
 
 BATCH_S = 3.0  # machine timer: a batch that takes longer is cut off and executed again
 REPEATS_MAX = 8
+_NEW_TUPLE = tuple.__new__  # as in domain/ledger.py: a named tuple without its own __new__
 
 
 class EntryAnswer(NamedTuple):
@@ -185,7 +186,7 @@ def _entry_answers(asked: Set, outcomes: list[Outcome]) -> list[EntryAnswer] | N
     if code == AWAITING_REDRIVE:
         return NotRedriven()
     if code == Code.POSTED:  # then so is every member
-        return [EntryAnswer(entry.id, "posted", code) for entry in asked.entries]
+        return [_NEW_TUPLE(EntryAnswer, (entry.id, "posted", code)) for entry in asked.entries]
     return [EntryAnswer(entry.id, *_named(outcome)) for entry, outcome in zip(asked.entries, outcomes, strict=True)]
 
 

@@ -6,8 +6,9 @@ those who held the locks before have committed. What nobody holds a lock for (a 
 chain) is fenced by unique indexes: `write` then returns False, nothing has happened, repeat the batch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -15,11 +16,14 @@ from psycopg.pq import TransactionStatus
 
 from hakika.domain.ledger import Account, Decision, Kind, Row
 from hakika.domain.reasons import InvariantBroken
-from hakika.store.arrays import byteas, ints, texts, uuids
+from hakika.store.arrays import Int, Text, byteas, ints, texts, uuids
 from hakika.store.core.chain import FIRST, Link
 from hakika.store.lane import StoreFault
 
 SLOT_LOCK = 0x48414B49  # first key of the advisory locks on writer slots
+
+_NO_BALANCES = (None,) * 8
+_NEW_TUPLE = tuple.__new__  # as in domain/ledger.py: a named tuple without its own __new__
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -57,6 +61,8 @@ FROM entry JOIN batch USING (slot, seq) WHERE id = ANY (%(ids)s)
 RESOLVED: LiteralString = """
 SELECT uuid_send(pending_id), kind FROM entry WHERE pending_id = ANY (%(pending_ids)s) AND refusal IS NULL
 """
+# A column that says the same in every row (most do: kind, currency, members) is sent once, as its `_all`, beside an
+# empty array, which costs unnest nothing and gives NULL.
 WRITE: LiteralString = """
 WITH link AS (
     INSERT INTO batch (slot, seq, at_ms, incarnation, entries, previous_hash, hash)
@@ -67,12 +73,25 @@ WITH link AS (
         debit_debits_pending, debit_credits_pending, debit_debits_posted, debit_credits_posted,
         credit_debits_pending, credit_credits_pending, credit_debits_posted, credit_credits_posted,
         debit_previous, credit_previous)
-    SELECT %(slot)s, %(seq)s, generate_series(0, %(entries)s - 1), unnest(%(id)s), unnest(%(head)s),
-        unnest(%(member)s), unnest(%(members)s), unnest(%(kind)s), unnest(%(refusal)s), unnest(%(debit)s),
-        unnest(%(credit)s), unnest(%(amount)s), unnest(%(currency)s), unnest(%(pending_id)s), unnest(%(expires_ms)s),
-        unnest(%(content)s), unnest(%(fee)s), unnest(%(after_0)s), unnest(%(after_1)s), unnest(%(after_2)s),
-        unnest(%(after_3)s), unnest(%(after_4)s), unnest(%(after_5)s), unnest(%(after_6)s), unnest(%(after_7)s),
-        unnest(%(debit_previous)s), unnest(%(credit_previous)s)
+    SELECT %(slot)s, %(seq)s, position, id, coalesce(head, id), coalesce(member, %(member_all)s),
+        coalesce(members, %(members_all)s), coalesce(kind, %(kind_all)s), coalesce(refusal, %(refusal_all)s),
+        coalesce(debit, %(debit_all)s), coalesce(credit, %(credit_all)s), coalesce(amount, %(amount_all)s),
+        coalesce(currency, %(currency_all)s), pending_id, coalesce(expires_ms, %(expires_ms_all)s), content,
+        coalesce(fee, %(fee_all)s), coalesce(after_0, %(after_0_all)s), coalesce(after_1, %(after_1_all)s),
+        coalesce(after_2, %(after_2_all)s), coalesce(after_3, %(after_3_all)s), coalesce(after_4, %(after_4_all)s),
+        coalesce(after_5, %(after_5_all)s), coalesce(after_6, %(after_6_all)s), coalesce(after_7, %(after_7_all)s),
+        debit_previous, credit_previous
+    FROM (
+        SELECT generate_series(0, %(entries)s - 1) AS position, unnest(%(id)s) AS id, unnest(%(head)s) AS head,
+            unnest(%(member)s) AS member, unnest(%(members)s) AS members, unnest(%(kind)s) AS kind,
+            unnest(%(refusal)s) AS refusal, unnest(%(debit)s) AS debit, unnest(%(credit)s) AS credit,
+            unnest(%(amount)s) AS amount, unnest(%(currency)s) AS currency, unnest(%(pending_id)s) AS pending_id,
+            unnest(%(expires_ms)s) AS expires_ms, unnest(%(content)s) AS content, unnest(%(fee)s) AS fee,
+            unnest(%(after_0)s) AS after_0, unnest(%(after_1)s) AS after_1, unnest(%(after_2)s) AS after_2,
+            unnest(%(after_3)s) AS after_3, unnest(%(after_4)s) AS after_4, unnest(%(after_5)s) AS after_5,
+            unnest(%(after_6)s) AS after_6, unnest(%(after_7)s) AS after_7,
+            unnest(%(debit_previous)s) AS debit_previous, unnest(%(credit_previous)s) AS credit_previous
+    ) AS new
 )
 UPDATE account SET debits_pending = new.debits_pending, credits_pending = new.credits_pending,
     debits_posted = new.debits_posted, credits_posted = new.credits_posted, last_entry = new.last_entry
@@ -159,7 +178,7 @@ async def look(connection: Connection, needs: Needs) -> Looked:
         resolved = await _ask(connection, RESOLVED, ids) if needs.pending_ids else None
     (columns,) = await locked.fetchall()
     ids_found, *balances = (column or () for column in columns)  # no account at all: NULL and not an empty array
-    accounts = dict(zip(ids_found, map(Account._make, zip(*balances, strict=True)), strict=True))
+    accounts = {number: _NEW_TUPLE(Account, row) for number, *row in zip(ids_found, *balances, strict=True)}
     life = await lives.fetchone()
     if life is None:
         raise InvariantBroken("the database has no incarnation")
@@ -229,34 +248,43 @@ def _stored(row: tuple[Any, ...]) -> Stored:
 
 
 def _entry_columns(rows: list[Row]) -> dict[str, Any]:
-    """One array for each column of entry."""
+    """What WRITE takes for each column of entry: an array, or an empty one and the value that all rows have."""
     (ids, heads, member, members, kinds, refusals, debits, credits, amounts, currencies, pending_ids, expiries,
      contents, fees, afters, previous) = zip(*rows, strict=True)  # fmt: skip
-    nothing = (None,) * 8
-    after = list(zip(*[balances or nothing for balances in afters], strict=True))
     debit_previous, credit_previous = zip(*previous, strict=True)
     columns = {
         "id": uuids(ids),
-        "head": uuids(heads),
-        "member": ints(member),
-        "members": ints(members),
-        "kind": texts(kinds),
-        "refusal": texts(refusals),
-        "debit": ints(_absent(debits)),
-        "credit": ints(_absent(credits)),
-        "amount": ints(_absent(amounts)),
-        "currency": texts([currency or None for currency in currencies]),
-        "pending_id": uuids(pending_ids),
-        "expires_ms": ints(expiries),
-        "content": byteas(contents),
-        "fee": ints(fees),
+        "head": uuids(() if heads == ids else heads),
+        **_column("member", ints, member, Int),
+        **_column("members", ints, members, Int),
+        **_column("kind", texts, kinds, Text),
+        **_column("refusal", texts, refusals, Text),
+        **_column("debit", ints, _absent(debits), Int),
+        **_column("credit", ints, _absent(credits), Int),
+        **_column("amount", ints, _absent(amounts), Int),
+        **_column("currency", texts, tuple(currency or None for currency in currencies), Text),
+        "pending_id": uuids(pending_ids if any(pending_ids) else ()),
+        **_column("expires_ms", ints, expiries, Int),
+        "content": byteas(contents if any(contents) else ()),
+        **_column("fee", ints, fees, Int),
         "debit_previous": uuids(debit_previous),
         "credit_previous": uuids(credit_previous),
     }
-    return columns | {f"after_{number}": ints(values) for number, values in enumerate(after)}
+    balances = list(chain.from_iterable(afters if all(afters) else [after or _NO_BALANCES for after in afters]))
+    for place in range(len(_NO_BALANCES)):
+        columns |= _column(f"after_{place}", ints, balances[place :: len(_NO_BALANCES)], Int)
+    return columns
 
 
-def _absent(values: tuple[int, ...]) -> list[int | None] | tuple[int, ...]:
+def _column(name: str, pack: Callable[[Any], Any], values: Sequence[Any], one: Callable[[Any], Any]) -> dict[str, Any]:
+    """One column of entry, as WRITE takes it."""
+    first = values[0]
+    if values[-1] == first and values.count(first) == len(values):
+        return {name: pack(()), f"{name}_all": one(first)}
+    return {name: pack(values), f"{name}_all": one(None)}
+
+
+def _absent(values: tuple[int, ...]) -> Sequence[int | None]:
     """0 stands for no account and no amount."""
     return [value or None for value in values] if 0 in values else values
 
