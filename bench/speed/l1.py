@@ -16,6 +16,7 @@ from bench.speed.context import Bench, Counted
 from bench.speed.cpu import Meter, mean, told
 from bench.speed.figures import Row, Target
 from bench.speed.ledger import BATCH, Ledger, books, opened, post
+from bench.speed.peers import LEDGERS, LEDGERS_HOT, measured, rates
 from hakika import clock
 from hakika.app import settle_memory
 from hakika.domain.ledger import Kind
@@ -36,14 +37,16 @@ async def measure(bench: Bench) -> list[Row]:
     """All four rows."""
     many = 100_000 if bench.seconds < 5 else MANY
     return [
-        await _row(bench, "L1", "plain", ACCOUNTS, plain, Target(ratio=10.0)),
+        await _row(bench, "L1", "plain", ACCOUNTS, plain, Target(ratio=10.0), LEDGERS),
         await _row(bench, "L1-mixed", "two-phase, refused, repeated", ACCOUNTS, _mixed, Target(ratio=9.0)),
-        await _row(bench, "L1-hot", "one account in every entry", ACCOUNTS, _hot, Target()),
+        await _row(bench, "L1-hot", "one account in every entry", ACCOUNTS, _hot, Target(), LEDGERS_HOT),
         await _row(bench, "L1-1M", f"{many:,} accounts", many, plain, Target(ratio=4.5)),
     ]
 
 
-async def _row(bench: Bench, id_: str, name: str, accounts: int, make: Maker, target: Target) -> Row:
+async def _row(
+    bench: Bench, id_: str, name: str, accounts: int, make: Maker, target: Target, asked: dict[str, str] | None = None
+) -> Row:
     bench.say(f"{id_}: {name}; opening {accounts:,} accounts ...")
     begun_s = time.monotonic()
     ledger = await opened(bench, accounts, funded=accounts * 99 // 100)
@@ -71,7 +74,8 @@ async def _row(bench: Bench, id_: str, name: str, accounts: int, make: Maker, ta
     bench.say(f"  books {'right' if ok else 'WRONG'}: {words}")
     bench.say(f"  processor time for one, ms: {told(mean(costs[1:]))}")
     extra: dict[str, float | str] = {f"cpu_ms_{part}": ms for part, ms in mean(costs[1:]).items()}
-    return Row(id_, f"ledger in process, {name}", "entries/s", repeats, ok, target, extra=extra)
+    peers = rates(await measured(bench, asked or {}))
+    return Row(id_, f"ledger in process, {name}", "entries/s", repeats, ok, target, peers, extra)
 
 
 async def post_all(ledger: Ledger, work: list[list[Post]]) -> tuple[Counted, int]:

@@ -47,6 +47,8 @@ WITH fresh AS (
 UPDATE account SET balance = balance + %(amount)s WHERE id = %(account)s AND EXISTS (SELECT FROM fresh)
 """
 
+Checks = tuple[tuple[str, LiteralString], ...]  # what each counts has to be nothing
+
 BALANCES_CHECK: tuple[str, LiteralString] = (
     "balances off by",
     "SELECT sum(balance) - %(funded)s * count(*) FROM account",
@@ -58,7 +60,7 @@ class Kind:
     """Which table is kept beside the accounts, and what must be nothing afterwards, each with its name."""
 
     table: LiteralString
-    checks: tuple[tuple[str, LiteralString], ...]
+    checks: Checks
 
 
 SAGAS = Kind(
@@ -82,37 +84,19 @@ SAGAS = Kind(
 )
 
 
-class Books:
+class Database:
     """A database of its own on the server of `server_url`, a superuser's; dropped at the end of the block."""
 
-    def __init__(self, server_url: str, name: str, kind: Kind = SAGAS) -> None:
+    def __init__(self, server_url: str, name: str) -> None:
         self._server_url = server_url
         self._name = name
-        self._kind = kind
         self.url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
 
     def __enter__(self) -> Self:
         self._drop()
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self._name)))
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(ACCOUNT_TABLE)
-            connection.execute(self._kind.table)
-            connection.execute(FUND, (FUNDED, ACCOUNTS))
-            for statement in SETTLE:
-                connection.execute(statement)
         return self
-
-    def faults(self, acknowledged: int) -> list[str]:
-        """What is wrong after so many were acknowledged, none in flight; empty when the books are right."""
-        found: list[str] = []
-        values = {"funded": FUNDED, "acknowledged": acknowledged}
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            for name, statement in self._kind.checks:
-                row = connection.execute(statement, values).fetchone()
-                if row is None or row[0]:
-                    found.append(f"{name}: {row and row[0]}")
-        return found
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -122,3 +106,35 @@ class Books:
     def _drop(self) -> None:
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self._name)))
+
+    def faults(self, checks: Checks, **values: int) -> list[str]:
+        """What of these is not nothing; empty when the books are right."""
+        found: list[str] = []
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for name, statement in checks:
+                row = connection.execute(statement, values).fetchone()
+                if row is None or row[0]:
+                    found.append(f"{name}: {row and row[0]}")
+        return found
+
+
+class Books(Database):
+    """The common books in a database of their own."""
+
+    def __init__(self, server_url: str, name: str, kind: Kind = SAGAS) -> None:
+        super().__init__(server_url, name)
+        self._kind = kind
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(ACCOUNT_TABLE)
+            connection.execute(self._kind.table)
+            connection.execute(FUND, (FUNDED, ACCOUNTS))
+            for statement in SETTLE:
+                connection.execute(statement)
+        return self
+
+    def wrong(self, acknowledged: int) -> list[str]:
+        """What is wrong after so many were acknowledged, none in flight; empty when the books are right."""
+        return self.faults(self._kind.checks, funded=FUNDED, acknowledged=acknowledged)

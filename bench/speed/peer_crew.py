@@ -132,10 +132,12 @@ def _order(chance: Random, hot: bool) -> Order:
     return Order(clock.new_id(), payer, payee)
 
 
-def ask_on_threads(asked: Sequence[Callable[[Order], object]], seed: int, window: Window) -> Tally:
+def ask_on_threads(
+    asked: Sequence[Callable[[Order], object]], seed: int, window: Window, *, hot: bool = False
+) -> Tally:
     """One caller for each of `asked`, on threads of their own. What one of them raises is raised."""
     with ThreadPoolExecutor(len(asked)) as threads:
-        work = [threads.submit(_ask, do, orders(seed + number), window) for number, do in enumerate(asked)]
+        work = [threads.submit(_ask, do, orders(seed + number, hot=hot), window) for number, do in enumerate(asked)]
         return together([one.result() for one in work])
 
 

@@ -20,6 +20,9 @@ PEERS = {
     "plain": ("bench.speed.saga_plain", "run"),
     "naive": ("bench.speed.saga_naive", "run"),
     "naive-hot": ("bench.speed.saga_naive", "run_hot"),
+    "pgledger": ("bench.speed.ledger_pgledger", "run"),
+    "pgledger-hot": ("bench.speed.ledger_pgledger", "run_hot"),
+    "tigerbeetle": ("bench.speed.ledger_tigerbeetle", "measure"),
 }
 
 

@@ -22,6 +22,12 @@ REQUESTS = {
     "a transaction a request": "bench.speed.saga_naive:run",
     "the same, hot account": "bench.speed.saga_naive:run_hot",
 }
+LEDGERS = {
+    "pgledger": "bench.speed.ledger_pgledger:run",
+    "TigerBeetle, batches of 1,000": "bench.speed.ledger_tigerbeetle:run",
+    "TigerBeetle, batches of 8,189": "bench.speed.ledger_tigerbeetle:run_most",
+}
+LEDGERS_HOT = {"pgledger, hot account": "bench.speed.ledger_pgledger:run_hot"}
 
 
 async def measured(bench: Bench, asked: dict[str, str]) -> dict[str, PeerFigure]:

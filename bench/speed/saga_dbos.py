@@ -45,7 +45,7 @@ def measure(
             members = [crew.hire(_work, books.url, callers, number)[0] for number in range(processes)]
             tally = crew.measure(members, seconds=seconds, warmup_s=warmup_s)
         how = f"dbos {version}, {processes} processes with {callers} callers each, plain steps"
-        return figure(NAME, tally, seconds=seconds, faults=books.faults(tally.acknowledged), how=how)
+        return figure(NAME, tally, seconds=seconds, faults=books.wrong(tally.acknowledged), how=how)
 
 
 def _work(post: Post, url: str, callers: int, number: int) -> None:

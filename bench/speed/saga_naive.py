@@ -86,7 +86,7 @@ def run(
             f"{connections} connections, a statement an entry"
         )
         name = f"{NAME}, hot account" if hot else NAME
-        return figure(name, tally, seconds=seconds, faults=books.faults(tally.acknowledged), how=how)
+        return figure(name, tally, seconds=seconds, faults=books.wrong(tally.acknowledged), how=how)
 
 
 def run_hot(database_url: str, *, seconds: float, warmup_s: float) -> PeerFigure:

@@ -36,7 +36,7 @@ def run(
             callers = [crew.hire(_work, books.url, each, number)[0] for number in range(processes)]
             tally = crew.measure(callers, seconds=seconds, warmup_s=warmup_s)
         how = f"psycopg {psycopg.__version__}, {connections} connections in {processes} processes, a statement a step"
-        return figure(NAME, tally, seconds=seconds, faults=books.faults(tally.acknowledged), how=how)
+        return figure(NAME, tally, seconds=seconds, faults=books.wrong(tally.acknowledged), how=how)
 
 
 def _work(post: Post, url: str, connections: int, number: int) -> None:

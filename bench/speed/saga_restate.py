@@ -61,7 +61,7 @@ def measure(
             caller, _ = crew.hire(_call, ingress, callers)
             tally = crew.measure([caller], seconds=seconds, warmup_s=warmup_s)
         how = f"restate-server {_version(binary)}, restate-sdk {version}, {callers} callers, {partitions} partition(s)"
-        return figure(NAME, tally, seconds=seconds, faults=books.faults(tally.acknowledged), how=how)
+        return figure(NAME, tally, seconds=seconds, faults=books.wrong(tally.acknowledged), how=how)
 
 
 def _version(binary: Path) -> str:

@@ -2,10 +2,11 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bench.speed import peer_venv
+from bench.speed import ledger_pgledger, ledger_tigerbeetle, peer_venv
 from bench.speed.peer import PeerFailed, PeerMissing, Tally, figure, from_line, to_line, together
 from bench.speed.peer_books import ACCOUNTS
 from bench.speed.peer_crew import Order, Window, ask_on_loop, ask_on_threads, orders
@@ -129,3 +130,73 @@ async def test_answers_on_one_connection() -> None:
         for _, expected in ANSWERS:
             assert await caller.post("/p", b"body", "a: b\r\n") == expected
         caller.close()
+
+
+def test_pgledger_is_where_the_setting_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("vendor/ulid/b.sql", "vendor/ulid/a.sql", "pgledger.sql"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = ledger_pgledger.files(str(tmp_path))
+    assert [one.name for one in found] == ["a.sql", "b.sql", "pgledger.sql"]
+    assert ledger_pgledger.files(f"{tmp_path}/pgledger.sql:{tmp_path}/vendor/ulid/a.sql") == [found[2], found[0]]
+    (tmp_path / "pgledger.sql").unlink()
+    with pytest.raises(PeerMissing, match=r"pgledger\.sql is not there"):
+        ledger_pgledger.files(str(tmp_path))
+    monkeypatch.delenv(ledger_pgledger.SETTING, raising=False)
+    with pytest.raises(PeerMissing, match=ledger_pgledger.SETTING):
+        ledger_pgledger.run("postgresql://nowhere", seconds=1, warmup_s=0)
+
+
+def test_tigerbeetle_is_asked_where_the_setting_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ledger_tigerbeetle.SETTING, raising=False)
+    with pytest.raises(PeerMissing, match=ledger_tigerbeetle.SETTING):
+        ledger_tigerbeetle.run("postgresql://nowhere", seconds=1, warmup_s=0)
+
+
+class Beetle:
+    """What is used of its client, over a dictionary: what is tested is what is made of its answers."""
+
+    class CreateAccountStatus:
+        CREATED = "created"
+
+    class CreateTransferStatus:
+        CREATED = "created"
+
+    def __init__(self, lost: int = 0) -> None:
+        self.lost = lost
+        self.accounts: dict[int, SimpleNamespace] = {}
+
+    def id(self) -> int:
+        return clock.new_id().int
+
+    Account = Transfer = SimpleNamespace
+
+    def create_accounts(self, made: list[SimpleNamespace]) -> list[SimpleNamespace]:
+        self.accounts |= {one.id: SimpleNamespace(debits_posted=0, credits_posted=0) for one in made}
+        return [SimpleNamespace(status="created") for _ in made]
+
+    def create_transfers(self, made: list[SimpleNamespace]) -> list[SimpleNamespace]:
+        for one in made[self.lost :]:
+            self.accounts[one.debit_account_id].debits_posted += one.amount
+            self.accounts[one.credit_account_id].credits_posted += one.amount
+        return [SimpleNamespace(status="created" if one.id else "odd") for one in made]
+
+    def lookup_accounts(self, asked: list[int]) -> list[SimpleNamespace]:
+        return [self.accounts[one] for one in asked]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_tigerbeetles_transfers_are_counted_and_compared(lost: int) -> None:
+    """A batch's transfers have each waited as long as the batch; what is acknowledged has to be on the accounts."""
+    beetle = Beetle(lost)
+    accounts = ledger_tigerbeetle._opened(beetle, beetle)
+    assert len(accounts) == ACCOUNTS
+    tally = ledger_tigerbeetle._work(beetle, beetle, accounts, 10, 0.0, 0.05)
+    assert tally.acknowledged >= len(tally.latencies_ms) > 0
+    assert not len(tally.latencies_ms) % 10
+    assert bool(ledger_tigerbeetle._faults(beetle, accounts, tally.acknowledged)) == bool(lost)
+
+
+def test_what_tigerbeetle_refuses_ends_its_measurement() -> None:
+    with pytest.raises(PeerFailed, match="'exists'"):
+        ledger_tigerbeetle._all_created([SimpleNamespace(status="exists")], "created")
