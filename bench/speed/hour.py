@@ -18,7 +18,7 @@ from typing import Any
 from bench.speed.context import P_S, Bench
 from bench.speed.figures import Row, Target, repeat
 from bench.speed.loader import Loader
-from bench.speed.memory import owned_bytes
+from bench.speed.memory import watched
 from bench.speed.over import capacity
 from bench.speed.platform import Platform
 from hakika import clock
@@ -48,7 +48,7 @@ async def measure(bench: Bench, id_: str, *, kills: int = 0) -> list[Row]:
         settings |= {"per_s": PART * can, "connections": CONNECTIONS}
         async with Loader("hour", settings, bench.folder) as loader:
             await bench.server.settle()
-            watching = asyncio.create_task(_memory(platform))
+            watching = asyncio.create_task(watched(platform.roles.pids, WATCH_S))
             killing = asyncio.create_task(_kill(bench, platform, kills, seconds))
             outcome, waits = await loader.go()
             watching.cancel()
@@ -90,17 +90,6 @@ async def _kill(bench: Bench, platform: Platform, kills: int, seconds: float) ->
     except asyncio.CancelledError:
         pass
     return killed
-
-
-async def _memory(platform: Platform) -> list[int]:
-    """Bytes of core and gateway together, every WATCH_S until cancelled."""
-    seen: list[int] = []
-    try:
-        while True:
-            seen.append(sum(owned_bytes(child.pid or 0) for child in platform.roles.children.values()))
-            await asyncio.sleep(WATCH_S)
-    except asyncio.CancelledError:
-        return seen
 
 
 def _told(

@@ -4,7 +4,8 @@ The proportional set size of the kernel counts a page that several processes sha
 of shared memory, which is where PostgreSQL keeps its buffers, is taken off.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -41,3 +42,14 @@ def sessions(root: Path) -> dict[int, str]:
 def total(pids: Iterable[int]) -> int:
     """Of several processes together, in bytes."""
     return sum(map(owned_bytes, pids))
+
+
+async def watched(pids: Callable[[], Iterable[int]], every_s: float) -> list[int]:
+    """Of these together, in bytes, every so many seconds until cancelled; who they are is asked each time."""
+    seen: list[int] = []
+    try:
+        while True:
+            seen.append(total(pids()))
+            await asyncio.sleep(every_s)
+    except asyncio.CancelledError:
+        return seen

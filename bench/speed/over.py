@@ -12,7 +12,7 @@ from bench.speed import g1
 from bench.speed.context import P_S, Bench
 from bench.speed.figures import Row, Target, repeat
 from bench.speed.loader import Loader
-from bench.speed.memory import owned_bytes
+from bench.speed.memory import watched
 from bench.speed.platform import Platform
 from hakika.domain.breaker import CALM_S
 
@@ -36,7 +36,7 @@ async def measure(bench: Bench) -> list[Row]:
         settings |= {"phases": phases, "connections": CONNECTIONS}
         async with Loader("overload", settings, bench.folder) as loader:
             await bench.server.settle()
-            watching = asyncio.create_task(_memory(platform))
+            watching = asyncio.create_task(watched(platform.roles.pids, 1.0))
             outcome, waits = await loader.go()
             watching.cancel()
             memory = await watching
@@ -71,17 +71,6 @@ async def capacity(bench: Bench, platform: Platform) -> float:
         platform.completed += int(outcome["answered"])
         per_s = outcome["count"] / outcome["seconds"]
     return per_s
-
-
-async def _memory(platform: Platform) -> list[int]:
-    """Bytes of core and gateway together, every second until cancelled."""
-    seen: list[int] = []
-    try:
-        while True:
-            seen.append(sum(owned_bytes(child.pid or 0) for child in platform.roles.children.values()))
-            await asyncio.sleep(1.0)
-    except asyncio.CancelledError:
-        return seen
 
 
 def _told(outcome: dict[str, Any], memory: list[int], overload_s: float) -> dict[str, float | str]:

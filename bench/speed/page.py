@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.speed.picture import picture
+from bench.speed.picture_hour import course
 
 BEGIN, END = "<!-- figures: made by make bench -->", "<!-- end of figures -->"
 PAGE = "docs/performance.md"
 PICTURE = "docs/pictures/performance.svg"
+COURSES = {"H1": "An hour at half of what it can do", "KILL": "The same hour with 100 kills"}
 HEAD = "| | Work | Measured | To P | Spread | Target | p50 ms | p99 ms | p99.9 ms | Books |"
 RULE = "|---|---|---|---|---|---|---|---|---|---|"
 
@@ -23,17 +25,27 @@ def write_page(latest: Path, root: Path) -> None:
     drawn = root / PICTURE
     drawn.parent.mkdir(parents=True, exist_ok=True)
     drawn.write_text(picture(rows), "utf-8")
+    courses = [_course(latest.parent, root, row) for row in rows if row["id"] in COURSES]
     page = root / PAGE
     before, mark, rest = page.read_text("utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not mark or not end:
         raise ValueError(f"{PAGE} has lost its marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{fragment(rows)}\n{END}{after}", "utf-8")
+    page.write_text(f"{before}{BEGIN}\n\n{fragment(rows, courses)}\n{END}{after}", "utf-8")
 
 
-def fragment(rows: list[dict[str, Any]]) -> str:
-    """Three tables in Markdown: the rows, what they cost, and the machine they were measured on."""
-    parts = ["\n".join([HEAD, RULE, *map(_line, rows)])]
+def _course(kept: Path, root: Path, row: dict[str, Any]) -> str:
+    """Draw an hour from what was kept of it; the line that shows it."""
+    curve = json.loads((kept / f"{row['id'].lower()}.json").read_text("utf-8"))
+    drawn = root / f"docs/pictures/performance-{row['id'].lower()}.svg"
+    drawn.write_text(course(curve, COURSES[row["id"]]), "utf-8")
+    told = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in row["extra"].items())
+    return f"![{COURSES[row['id']]}](pictures/{drawn.name})\n\n{row['id']}: {told}."
+
+
+def fragment(rows: list[dict[str, Any]], courses: list[str]) -> str:
+    """Tables in Markdown: the rows, what they cost, and the machine they were measured on; the hours as pictures."""
+    parts = ["\n".join([HEAD, RULE, *map(_line, rows)]), *courses]
     costly = [row for row in rows if any(name.startswith("cpu_ms_") for name in row["extra"])]
     if costly:
         parts += ["### Processor time for one", "\n".join(_costs(costly))]

@@ -29,6 +29,10 @@ class Roles:
         self.children: dict[str, Child] = {}
         self.ports: dict[str, int] = {}
 
+    def pids(self) -> list[int]:
+        """Core and gateway, as they are now; 0 for one that does not run."""
+        return [child.pid or 0 for child in self.children.values()]
+
     def take_ports(self, *names: str) -> None:
         """One free port for each name."""
         self.ports = self.folder.ports(list(names), self._held)

@@ -13,6 +13,7 @@ from bench.speed.loop import LoadFailed, answer, closed_loop, post
 from bench.speed.memory import owned_bytes
 from bench.speed.page import BEGIN, END, PAGE, PICTURE, fragment, write_page
 from bench.speed.picture import picture
+from bench.speed.picture_hour import course, shares
 from bench.speed.table import table
 
 REPEATS = (Repeat(900, 100, 1, 5, 9), Repeat(1000, 200, 2, 6, 8), Repeat(700, 100, 3, 7, 7))
@@ -89,9 +90,30 @@ def test_the_page_gets_the_rows_between_its_marks(tmp_path: Path) -> None:
         write_page(latest, tmp_path)
 
 
+def test_the_page_shows_the_course_of_an_hour(tmp_path: Path) -> None:
+    page = tmp_path / PAGE
+    page.parent.mkdir(parents=True)
+    page.write_text(f"{BEGIN}\n{END}")
+    latest = tmp_path / "latest.json"
+    keep([replace(ROW, id="H1", extra={"last_to_first": 0.97})], MACHINE, latest)
+    curve = {"by_second": [100] * 600 + [50] * 600, "memory_bytes": [2**26] * 120, "watch_s": 10.0, "killed": []}
+    (tmp_path / "h1.json").write_text(json.dumps(curve))
+    write_page(latest, tmp_path)
+    assert "pictures/performance-h1.svg" in page.read_text() and "last to first 0.97" in page.read_text()
+    drawn = (tmp_path / "docs/pictures/performance-h1.svg").read_text()
+    assert "100 transfers a second at the beginning, 50 at the end; memory 64 to 64 MB" in drawn
+    assert "20 min" in drawn and "kills" not in drawn
+    assert "1 kills" in course({**curve, "killed": [[5.0, "core"]]}, "KILL")
+
+
+@pytest.mark.parametrize(("values", "means"), [([1, 3, 5, 7], [2.0, 6.0]), ([4], [4.0]), ([], [0.0])])
+def test_a_course_is_drawn_in_means(values: list[int], means: list[float]) -> None:
+    assert shares(values, 2) == means
+
+
 def test_wrong_books_and_missed_targets_are_said_in_words() -> None:
     wrong = replace(ROW, books_ok=False).as_json() | {"machine": MACHINE}
-    assert "**wrong**" in fragment([wrong]) and "**missed**" in fragment([wrong])
+    assert "**wrong**" in fragment([wrong], []) and "**missed**" in fragment([wrong], [])
     assert "below 6" in picture([wrong])
     assert table([replace(ROW, books_ok=False)], quick=True) is not None
 
