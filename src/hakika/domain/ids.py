@@ -7,6 +7,7 @@ booked it knows it again. A linked set's members follow from its head.
 
 import base64
 import hashlib
+from functools import lru_cache
 from uuid import UUID
 
 PREFIXES = {"transfer": "trf_", "attempt": "att_", "account": "acc_", "entry": "ent_", "incident": "inc_"}
@@ -48,6 +49,7 @@ def shown(kind: str, value: UUID) -> str:
     return PREFIXES[kind] + value.hex
 
 
+@lru_cache(maxsize=1024)  # the standard library encodes in Python, and an answer names each reference twice
 def reference_text(tracking: bytes) -> str:
     """The reference under /t/: 128 random bits as 26 lower-case base32 characters (RFC 4648, no padding)."""
     return base64.b32encode(tracking).decode().rstrip("=").lower()

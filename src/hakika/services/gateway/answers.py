@@ -7,7 +7,6 @@ same bytes, whoever answers it and whenever.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +16,7 @@ from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.services.gateway.intake import Custody
 from hakika.store.gateway.intake import CustodyRow
 from hakika.wire.bank_api import RECEIPT_INLINE_MAX, CustodyReceipt, ReceiptTransfer
+from hakika.wire.iso20022.fields import instant_text
 from hakika.wire.iso20022.messages import StatusItem, StatusReport, TxStatus
 from hakika.wire.iso20022.reasons import iso_code, iso_detail
 from hakika.wire.iso20022.writing import write_status_report
@@ -69,11 +69,6 @@ def acceptance(custody: Custody, signer: Signer) -> tuple[bytes, str]:
     if key is None:
         raise InvariantBroken(f"receipt key {custody.receipt_kid} is not loaded; keep retired signing keys")
     return body, sign_compact(msgspec.json.encode(receipt), key, custody.receipt_kid)
-
-
-def instant_text(at_ms: int) -> str:
-    """ISO 8601 UTC with milliseconds."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _receipt_line(row: CustodyRow) -> ReceiptTransfer:

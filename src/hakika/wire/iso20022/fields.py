@@ -6,6 +6,7 @@ A telephone number is E.164 digits with us; the standard parts country code and 
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from hakika.domain.reasons import InvariantBroken
 from hakika.wire.iso20022.guard import FieldRefused
@@ -41,6 +42,7 @@ def read_instant(text: str, field: str) -> int:
         ) from None
 
 
+@lru_cache(maxsize=1024)  # one instant stands in several places, and in many rows of one batch
 def instant_text(instant_ms: int) -> str:
     """ISO 8601 in UTC with milliseconds: `2023-07-27T09:15:30.000Z`."""
     seconds, millis = divmod(instant_ms, 1000)
