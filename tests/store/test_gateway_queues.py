@@ -16,7 +16,7 @@ from gateway_kit import ADD_TRANSFER, FIRST, SECOND, SET_STATUS, Sql
 from hakika.domain.transfer import FOR_PEOPLE_MS
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway import queues
-from hakika.store.gateway.queues import Held
+from hakika.store.gateway.queues import LIVE_MS, Claimable, Held
 from hakika.store.lane import Lanes
 
 BANKS = [f"bank-{letter}" for letter in "abcdefg"]
@@ -29,6 +29,7 @@ class Queues:
 
     def __init__(self, sql: Sql, lanes: Lanes) -> None:
         self.sql = sql
+        self.oldest_ms: int | None = None  # as the last look saw it
         self._lanes = lanes
 
     async def ask(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -40,7 +41,7 @@ class Queues:
         return await self.ask(lambda conn: queues.in_doubt(conn, list(but)))
 
     def held(self, bank: str, deadline_ms: int, **other: Any) -> UUID:
-        """A transfer in custody, valid until 2 s and returned 1 s before its deadline."""
+        """A transfer in custody for long, valid until 2 s and returned 1 s before its deadline."""
         values = self.sql.transfer_values(
             bank=bank, received=1, valid=deadline_ms - 2_000, return_at=deadline_ms - 1_000, deadline=deadline_ms
         )
@@ -56,10 +57,11 @@ class Queues:
 
     async def claimable(self, limit: int, *, turn: int = 0, short: tuple[str, ...] = ()) -> list[Held]:
         """What a delivery round is offered."""
-        found: list[Held] = await self.ask(
+        found: Claimable = await self.ask(
             lambda conn: queues.claimable(conn, now_ms=NOW_MS, limit=limit, short=list(short), turn=turn)
         )
-        return found
+        self.oldest_ms = found.oldest_ms
+        return found.chosen
 
     def flying(self, held: Held) -> None:
         """Claimed: no longer offered."""
@@ -76,11 +78,26 @@ async def asked(gateway_database: RoleAccess) -> AsyncIterator[Queues]:
     sql.close()
 
 
-async def test_earliest_deadline_first_and_every_other_one_the_newest(asked: Queues) -> None:
-    keys = [asked.held("bank-a", NOW_MS + 10_000 * number) for number in (5, 2, 9, 3, 7)]
-    found = await asked.claimable(4)
-    assert [held.id for held in found] == [keys[1], keys[2], keys[3], keys[4]]
-    assert all(held.deadline_ms > NOW_MS for held in found)
+async def test_earliest_deadline_first(asked: Queues) -> None:
+    """Whoever came last: while nothing waits from before, and in a backlog beside which nothing comes."""
+    for received_ms in (NOW_MS - 1, 1):
+        keys = [asked.held("bank-a", NOW_MS + 10_000 * n, received=received_ms + n) for n in (5, 2, 9, 3, 7)]
+        found = await asked.claimable(4)
+        assert [held.id for held in found] == [keys[1], keys[3], keys[0], keys[4]]
+        assert asked.oldest_ms == received_ms + 2
+        for held in await asked.claimable(9):
+            asked.flying(held)
+
+
+async def test_beside_a_backlog_three_of_four_are_live(asked: Queues) -> None:
+    backlog = [asked.held("bank-a", NOW_MS + 10_000 + number) for number in range(20)]
+    live = [asked.held("bank-a", NOW_MS + 50_000 + n, received=NOW_MS - LIVE_MS + n) for n in range(20)]
+    for turn in range(8):
+        chosen = [held.id for held in await asked.claimable(12, turn=turn)]
+        assert len(set(chosen) & set(live)) == 9
+        assert [one for one in chosen if one in backlog] == backlog[:3]
+        assert [one for one in chosen if one in live] == live[:-10:-1]
+    assert asked.oldest_ms == 1
 
 
 async def test_only_what_may_be_sent_now(asked: Queues) -> None:
@@ -137,7 +154,7 @@ async def test_live_traffic_is_not_starved(asked: Queues, limit: int) -> None:
     """A transfer that has just come is sent within a few rounds, however long its bank's backlog is."""
     for number in range(150):
         asked.held("bank-a", NOW_MS + 5_000 + number)
-    newest = asked.held("bank-a", NOW_MS + 10**6)
+    newest = asked.held("bank-a", NOW_MS + 10**6, received=NOW_MS)
     for turn in range(4):
         found = await asked.claimable(limit, turn=turn)
         for held in found:

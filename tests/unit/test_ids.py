@@ -6,8 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakika import clock
-from hakika.domain.ids import PREFIXES, attempt_id, derived, made_ms, member_id, reference_text, shown
+from hakika.domain.ids import PREFIXES, attempt_id, derived, member_id, reference_text, shown
 
 UETR = UUID("11111111-2222-4333-8444-555555555555")
 
@@ -59,9 +58,3 @@ def test_shown_ids_say_what_they_name() -> None:
     assert shown("attempt", UUID(int=10)) == "att_" + "0" * 31 + "a"
     assert len(set(PREFIXES.values())) == len(PREFIXES)
     assert all(re.fullmatch(r"[a-z]{3}_", prefix) for prefix in PREFIXES.values())
-
-
-def test_an_id_of_version_7_says_when_it_was_made() -> None:
-    before_ms = clock.now_ms()
-    made = made_ms(clock.new_id())
-    assert before_ms <= made <= clock.now_ms()

@@ -24,11 +24,6 @@ def derived(*parts: bytes) -> UUID:
     return UUID(int=raw | (0x8 << 76) | (0b10 << 62))
 
 
-def made_ms(value: UUID) -> int:
-    """When a UUID version 7 was made, in milliseconds since 1970 UTC (RFC 9562, 5.7)."""
-    return value.int >> 80
-
-
 def attempt_id(bank: str, uetr: UUID, number: int) -> UUID:
     """The id of attempt `number` (from 1) of one bank's transfer."""
     return derived(b"attempt", bank.encode(), uetr.bytes, number.to_bytes(4, "big"))

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from hakika import clock
 from hakika.domain.breaker import Breaker
-from hakika.domain.ids import attempt_id, made_ms
+from hakika.domain.ids import attempt_id
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import CoreAnswered, Outcome, RecordAttempt, SenderWroteNothing, WorkerClaimed
 from hakika.outbound.core import CoreClient, NoAnswer, NotSent
@@ -34,8 +34,7 @@ log = logging.getLogger(__name__)
 ROUNDS = 2  # rounds under way at once: one is being sent while another is being recorded
 TOGETHER = 500  # events given to the desk at once
 IDLE_S = 0.5
-DRAIN_S = 10.0  # machine timer: what has waited for longer in custody is a backlog of an outage
-SEEN_LEAST = 16  # a look sees so many, old ones and new, however few may be sent
+DRAIN_S = 10.0  # machine timer: what has waited for longer in custody is a backlog, and what has not is live traffic
 LOOK_S = 0.25  # between two looks for what waits in custody, while intake records all that comes
 STORE_DEADLINE_S = 5.0
 SESSION_EVERY_S = 0.5
@@ -298,21 +297,18 @@ class Delivery:
         finally:
             self._link.in_flight -= limit
 
-    @staticmethod
-    def _oldest_s(held: list[Held]) -> float:
-        """How long ago the oldest of these was taken: its id says when."""
-        return max((clock.now_ms() - made_ms(one.id) for one in held), default=0) / 1000
-
     async def _candidates(self, limit: int) -> list[Held]:
         now_ms, short, turn = clock.now_ms(), self._link.short_banks(), self._turn
         self._turn += 1
-        seen = max(limit + len(self._busy), SEEN_LEAST)
-        found = await self._lanes.run(
-            lambda conn: queues.claimable(conn, now_ms=now_ms, limit=seen, short=short, turn=turn),
-            deadline_s=STORE_DEADLINE_S,
-        )
-        self._first.drains = self._oldest_s(found) > DRAIN_S
-        return [held for held in found if held.id not in self._busy][:limit]
+        drain_ms = int(DRAIN_S * 1000)
+
+        async def look(conn: queues.Connection) -> queues.Claimable:
+            asked = limit + len(self._busy)
+            return await queues.claimable(conn, now_ms=now_ms, limit=asked, short=short, turn=turn, live_ms=drain_ms)
+
+        found = await self._lanes.run(look, deadline_s=STORE_DEADLINE_S)
+        self._first.drains = found.oldest_ms is not None and now_ms - found.oldest_ms > drain_ms
+        return [held for held in found.chosen if held.id not in self._busy][:limit]
 
     async def _claim(self, held: list[Held]) -> list[OpenAttempt]:
         """Record one attempt for each transfer that is still free; commit."""

@@ -14,6 +14,10 @@ from hakika.domain.transfer import FOR_PEOPLE_MS
 Connection = AsyncConnection[Any]
 
 
+LIVE_MS = 10_000
+LIVE_OF = 4  # beside a backlog all but one in so many are for live traffic, as far as there is any
+
+
 class Held(NamedTuple):
     """A transfer in custody with no attempt open."""
 
@@ -21,6 +25,7 @@ class Held(NamedTuple):
     bank: str
     uetr: UUID
     deadline_ms: int
+    received_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,13 @@ class OpenAttempt:
     burn_only: bool  # recalled, or older than a restore of this gateway: the instruction is never sent again
 
 
+class Claimable(NamedTuple):
+    """What may be sent now: some of it, and when the one with the earliest deadline of any bank was received."""
+
+    chosen: list[Held]
+    oldest_ms: int | None
+
+
 class BurnDue(NamedTuple):
     """A transfer returned unsent whose ids are still to be burnt: attempts 1 to `last`."""
 
@@ -49,8 +61,8 @@ class BurnDue(NamedTuple):
 
 
 _OLDEST = """
-SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
-    SELECT t.id, t.uetr, t.deadline_ms FROM transfer t
+SELECT h.id, b.id, h.uetr, h.deadline_ms, h.received_ms FROM bank b, LATERAL (
+    SELECT t.id, t.uetr, t.deadline_ms, t.received_ms FROM transfer t
     WHERE t.bank = b.id AND t.held AND t.valid_until_ms > %(now)s AND t.next_attempt_ms <= %(now)s
       AND t.recalled_reason IS NULL AND NOT t.burn_first
     ORDER BY t.deadline_ms LIMIT %(limit)s
@@ -58,8 +70,9 @@ SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
 """
 
 _NEWEST = """
-SELECT h.id, b.id, h.uetr, h.deadline_ms FROM bank b, LATERAL (
-    SELECT t.id, t.uetr, t.deadline_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason, t.burn_first
+SELECT h.id, b.id, h.uetr, h.deadline_ms, h.received_ms FROM bank b, LATERAL (
+    SELECT t.id, t.uetr, t.deadline_ms, t.received_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason,
+        t.burn_first
     FROM transfer t WHERE t.bank = b.id AND t.held
     ORDER BY t.deadline_ms DESC LIMIT %(limit)s
 ) h WHERE h.valid_until_ms > %(now)s AND h.next_attempt_ms <= %(now)s AND h.recalled_reason IS NULL
@@ -137,29 +150,38 @@ async def ended(conn: Connection, transfers: list[UUID]) -> list[UUID]:
     return [r[0] for r in await (await conn.execute(_ENDED, (transfers,))).fetchall()]
 
 
-async def claimable(conn: Connection, *, now_ms: int, limit: int, short: list[str], turn: int = 0) -> list[Held]:
-    """Up to `limit` of each bank by deadline and as many of its newest; banks in `short` are left out.
+async def claimable(
+    conn: Connection, *, now_ms: int, limit: int, short: list[str], turn: int = 0, live_ms: int = LIVE_MS
+) -> Claimable:
+    """Up to `limit` of what may be sent now; banks in `short` are left out.
 
-    `turn` counts the caller's rounds: it says which bank is first, so that all come round in a small window.
+    `turn` counts the caller's rounds: it says which bank is first, so that all come round in a small window. What has
+    come within `live_ms` is live traffic where something older waits.
     """
     values = {"now": now_ms, "limit": limit, "short": short}
     async with conn.pipeline():
         oldest = await conn.execute(_OLDEST, values)
         newest = await conn.execute(_NEWEST, values)
         by_deadline, latest = await oldest.fetchall(), await newest.fetchall()
-    return _fair([Held(*r) for r in by_deadline], [Held(*r) for r in latest], limit, turn)
+    since_ms = now_ms - live_ms
+    waiting = [Held(*r) for r in by_deadline]
+    live = [held for held in (Held(*r) for r in latest) if held.received_ms >= since_ms]
+    oldest_ms = min((held.received_ms for held in waiting), default=None)
+    return Claimable(_fair(waiting, live, limit, turn, since_ms), oldest_ms)
 
 
-def _fair(oldest: list[Held], newest: list[Held], limit: int, turn: int) -> list[Held]:
-    """Alternate over the banks, and in a bank between the earliest deadline and the newest.
+def _fair(oldest: list[Held], live: list[Held], limit: int, turn: int, since_ms: int) -> list[Held]:
+    """Alternate over the banks; in each the earliest deadline first, and beside a backlog what has just come.
 
-    Half of what can be sent is for live traffic: with less of it, it would wait for the whole backlog.
+    Most of what can be sent is for live traffic then: with less than it needs, it would wait for the whole backlog. As
+    long as nothing waits from before, all of a bank's are sent in order, and none waits for who came later.
     """
     lanes: dict[str, tuple[list[Held], list[Held]]] = {}
     for held in oldest:
         lanes.setdefault(held.bank, ([], []))[0].append(held)
-    for held in newest:
-        lanes.setdefault(held.bank, ([], []))[1].append(held)
+    for held in live:
+        if (lane := lanes.get(held.bank)) is not None and lane[0][0].received_ms < since_ms:
+            lane[1].append(held)
     if not lanes:
         return []
     share, first = divmod(turn, len(lanes))
@@ -168,7 +190,7 @@ def _fair(oldest: list[Held], newest: list[Held], limit: int, turn: int) -> list
     chosen: dict[UUID, Held] = {}
     while len(chosen) < limit and any(old or new for old, new in order):
         for old, new in order:
-            source = new if new and (share % 2 == 1 or not old) else old
+            source = new if new and (share % LIVE_OF != 0 or not old) else old
             while source and source[0].id in chosen:
                 source.pop(0)
             if source and len(chosen) < limit:
