@@ -23,6 +23,7 @@ from hakika.store.lane import StoreFault
 SLOT_LOCK = 0x48414B49  # first key of the advisory locks on writer slots
 
 _NO_BALANCES = (None,) * 8
+_PENDING = (0, 1, 4, 5)  # places of the pending ones among an entry's balances
 _NEW_TUPLE = tuple.__new__  # as in domain/ledger.py: a named tuple without its own __new__
 
 Connection = psycopg.AsyncConnection[Any]
@@ -61,8 +62,9 @@ FROM entry JOIN batch USING (slot, seq) WHERE id = ANY (%(ids)s)
 RESOLVED: LiteralString = """
 SELECT uuid_send(pending_id), kind FROM entry WHERE pending_id = ANY (%(pending_ids)s) AND refusal IS NULL
 """
-# A column that says the same in every row (most do: kind, currency, members) is sent once, as its `_all`, beside an
-# empty array, which costs unnest nothing and gives NULL.
+# What mostly says the same in every row of a batch (kind, currency, members, pending balances) is then sent once, as
+# its `_all`, beside an empty array, which costs unnest nothing and gives NULL. psycopg reads a statement of more than
+# 50 parameters anew each time.
 WRITE: LiteralString = """
 WITH link AS (
     INSERT INTO batch (slot, seq, at_ms, incarnation, entries, previous_hash, hash)
@@ -74,12 +76,10 @@ WITH link AS (
         credit_debits_pending, credit_credits_pending, credit_debits_posted, credit_credits_posted,
         debit_previous, credit_previous)
     SELECT %(slot)s, %(seq)s, position, id, coalesce(head, id), coalesce(member, %(member_all)s),
-        coalesce(members, %(members_all)s), coalesce(kind, %(kind_all)s), coalesce(refusal, %(refusal_all)s),
-        coalesce(debit, %(debit_all)s), coalesce(credit, %(credit_all)s), coalesce(amount, %(amount_all)s),
-        coalesce(currency, %(currency_all)s), pending_id, coalesce(expires_ms, %(expires_ms_all)s), content,
-        coalesce(fee, %(fee_all)s), coalesce(after_0, %(after_0_all)s), coalesce(after_1, %(after_1_all)s),
-        coalesce(after_2, %(after_2_all)s), coalesce(after_3, %(after_3_all)s), coalesce(after_4, %(after_4_all)s),
-        coalesce(after_5, %(after_5_all)s), coalesce(after_6, %(after_6_all)s), coalesce(after_7, %(after_7_all)s),
+        coalesce(members, %(members_all)s), coalesce(kind, %(kind_all)s), refusal, debit, credit, amount,
+        coalesce(currency, %(currency_all)s), pending_id, expires_ms, content, coalesce(fee, %(fee_all)s),
+        coalesce(after_0, %(after_0_all)s), coalesce(after_1, %(after_1_all)s), after_2, after_3,
+        coalesce(after_4, %(after_4_all)s), coalesce(after_5, %(after_5_all)s), after_6, after_7,
         debit_previous, credit_previous
     FROM (
         SELECT generate_series(0, %(entries)s - 1) AS position, unnest(%(id)s) AS id, unnest(%(head)s) AS head,
@@ -258,22 +258,29 @@ def _entry_columns(rows: list[Row]) -> dict[str, Any]:
         **_column("member", ints, member, Int),
         **_column("members", ints, members, Int),
         **_column("kind", texts, kinds, Text),
-        **_column("refusal", texts, refusals, Text),
-        **_column("debit", ints, _absent(debits), Int),
-        **_column("credit", ints, _absent(credits), Int),
-        **_column("amount", ints, _absent(amounts), Int),
+        "refusal": texts(_any(refusals)),
+        "debit": ints(_absent(debits)),
+        "credit": ints(_absent(credits)),
+        "amount": ints(_absent(amounts)),
         **_column("currency", texts, tuple(currency or None for currency in currencies), Text),
-        "pending_id": uuids(pending_ids if any(pending_ids) else ()),
-        **_column("expires_ms", ints, expiries, Int),
-        "content": byteas(contents if any(contents) else ()),
+        "pending_id": uuids(_any(pending_ids)),
+        "expires_ms": ints(_any(expiries)),
+        "content": byteas(_any(contents)),
         **_column("fee", ints, fees, Int),
         "debit_previous": uuids(debit_previous),
         "credit_previous": uuids(credit_previous),
     }
     balances = list(chain.from_iterable(afters if all(afters) else [after or _NO_BALANCES for after in afters]))
     for place in range(len(_NO_BALANCES)):
-        columns |= _column(f"after_{place}", ints, balances[place :: len(_NO_BALANCES)], Int)
+        values = balances[place :: len(_NO_BALANCES)]
+        name = f"after_{place}"
+        columns |= _column(name, ints, values, Int) if place in _PENDING else {name: ints(values)}
     return columns
+
+
+def _any(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Nothing, which unnest makes NULL in every row, where all are NULL."""
+    return values if any(values) else ()
 
 
 def _column(name: str, pack: Callable[[Any], Any], values: Sequence[Any], one: Callable[[Any], Any]) -> dict[str, Any]:
