@@ -159,14 +159,13 @@ async def claimable(
     come within `live_ms` is live traffic where something older waits.
     """
     values = {"now": now_ms, "limit": limit, "short": short}
-    async with conn.pipeline():
-        oldest = await conn.execute(_OLDEST, values)
-        newest = await conn.execute(_NEWEST, values)
-        by_deadline, latest = await oldest.fetchall(), await newest.fetchall()
-    since_ms = now_ms - live_ms
-    waiting = [Held(*r) for r in by_deadline]
-    live = [held for held in (Held(*r) for r in latest) if held.received_ms >= since_ms]
+    waiting = [Held(*r) for r in await (await conn.execute(_OLDEST, values)).fetchall()]
     oldest_ms = min((held.received_ms for held in waiting), default=None)
+    since_ms = now_ms - live_ms
+    live: list[Held] = []
+    if oldest_ms is not None and oldest_ms < since_ms:
+        latest = [Held(*r) for r in await (await conn.execute(_NEWEST, values)).fetchall()]
+        live = [held for held in latest if held.received_ms >= since_ms]
     return Claimable(_fair(waiting, live, limit, turn, since_ms), oldest_ms)
 
 
