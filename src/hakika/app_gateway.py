@@ -38,6 +38,7 @@ from hakika.services.gateway.transfers import Desk
 from hakika.settings import GatewaySettings, secret
 from hakika.store.gateway import restores
 from hakika.store.gateway.banks import BankRow, KeyRow, register
+from hakika.store.gateway.outgoing import NewMessage
 from hakika.store.lane import BY_KEY, Lane, Lanes, StoreFault
 from hakika.wire.core_api import NameAnswer, NameQuery
 from hakika.wire.jws import load_private_key, load_public_key
@@ -69,7 +70,7 @@ class GatewayRole:
         self._page_lanes = lanes(size=2, name="gateway pages")
         self._courier_lanes: list[Lanes] = []
         self._clients: list[BankClient] = []
-        self._couriers: list[Courier] = []
+        self._couriers: dict[str, Courier] = {}
         key = load_private_key(settings.signing_key_file)
         self._signer = Signer(settings.name, settings.kid, {settings.kid: key})
         self.link = CoreLink(CoreClient(settings.core_url, secret(settings.core_token_file)))
@@ -81,7 +82,7 @@ class GatewayRole:
         self.desk = Desk(
             self._desk_lane,
             holder=self._holder,
-            on_outbox=self._wake_couriers,
+            on_told=self._tell_couriers,
             on_ended=self.admission.ended,
             signals=self.signals,
         )
@@ -111,7 +112,9 @@ class GatewayRole:
             lanes = Lanes(url, size=2, name=f"gateway courier {known.id}", setup=BY_KEY)
             self._clients.append(client)
             self._courier_lanes.append(lanes)
-            self._couriers.append(Courier(known.id, client, lanes, self._signer.key, self._signer.kid, self.signals))
+            self._couriers[known.id] = Courier(
+                known.id, client, lanes, self._signer.key, self._signer.kid, self.signals
+            )
             self.signals.known_bank(known.id)
         await self._counting.take_stock()
         self.desk.flusher.start()
@@ -158,7 +161,7 @@ class GatewayRole:
             recovery.run(),
             self._counting.run(),
             self._refresh_banks(),
-            *(courier.run() for courier in self._couriers),
+            *(courier.run() for courier in self._couriers.values()),
         ]
 
     def routes(self) -> list[Route]:
@@ -203,9 +206,13 @@ class GatewayRole:
         await self._intake_lane.close()
         await self._desk_lane.close()
 
-    def _wake_couriers(self) -> None:
-        for courier in self._couriers:
-            courier.wake.set()
+    def _tell_couriers(self, messages: list[NewMessage], gathering: set[str]) -> None:
+        for message in messages:
+            if (courier := self._couriers.get(message.bank)) is not None:
+                courier.hand(message)
+        for bank in gathering:
+            if (courier := self._couriers.get(bank)) is not None:
+                courier.wake.set()
 
     def _corridor(self, bank: str) -> tuple[bool, bool]:
         """(fresh transfers of this bank flow now, at full speed), for its quotes."""

@@ -21,6 +21,7 @@ from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import Desk
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway.banks import BankRow, KeyRow, register
+from hakika.store.gateway.outgoing import NewMessage
 from hakika.store.lane import Lane, Lanes, NoAnswer
 from hakika.wire.iso20022.messages import Cancellation, Contact, CreditTransfer, CreditTransferMessage
 from hakika.wire.iso20022.writing import write_credit_transfer
@@ -99,6 +100,7 @@ class Gateway:
     signals: GatewaySignals
     first: FirstAttempts  # records nothing until it is given a way
     admission: Admission
+    told: list[NewMessage]  # messages that the desk has stored, for couriers
 
     @classmethod
     @asynccontextmanager
@@ -121,7 +123,11 @@ class Gateway:
             intake_lane, receipt_kid="gateway-1", scale=scale, currencies=frozenset({"KES"}), on_custody=lambda: None,
             first=first, admission=admission, restored_ms=restored_ms, signals=signals,
         )  # fmt: skip
-        desk = Desk(desk_lane, holder=holder, on_outbox=lambda: None, on_ended=admission.ended, signals=signals)
+        told: list[NewMessage] = []
+        desk = Desk(
+            desk_lane, holder=holder, on_told=lambda messages, _: told.extend(messages), on_ended=admission.ended,
+            signals=signals,
+        )  # fmt: skip
         for name in BANKS:
             key = KeyRow(f"{name}-1", name, PUBLIC_KEY.public_bytes_raw())
             row = BankRow(name, name.title(), f"http://127.0.0.1:1/{name}", "house-4h")
@@ -130,7 +136,7 @@ class Gateway:
         desk.flusher.start()
         try:
             acts = Acts(desk, lanes, Leash(scale), restored=restored_ms is not None)
-            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, acts, signals, first, admission)
+            yield cls(database, lanes, intake_lane, desk_lane, intake, desk, acts, signals, first, admission, told)
         finally:
             await intake.flusher.stop()
             await desk.flusher.stop()

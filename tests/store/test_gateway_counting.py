@@ -313,6 +313,7 @@ async def test_a_bank_that_takes_nothing_is_named_by_its_courier(gateway: Gatewa
     await happened(gateway, key, WorkerClaimed(0), POSTED)
     client = BankClient("http://127.0.0.1:1/iso20022")
     courier = Courier("bank-a", client, gateway.lanes, KEY, "gateway-1", counted.signals)
+    courier.hand(gateway.told[0])
     task = asyncio.create_task(courier.run())
     await asyncio.sleep(1.5)
     task.cancel()

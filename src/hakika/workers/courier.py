@@ -3,6 +3,9 @@
 A status report is owed until the bank's 2xx, a return until its acknowledgement; both are repeated with the
 same bytes and a fresh signature for ever. Several messages are under way at once, and one whose answer is lost
 holds up only its own place. While a bank does not answer at all, one message at a time knocks.
+
+Processes of the gateway share this work: who stores a message sends it first, what is due again is taken by one of
+them, and either is left alone by the others for SENDING_MS.
 """
 
 import asyncio
@@ -18,7 +21,7 @@ from hakika.services.gateway import outgoing
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import outgoing as rows
-from hakika.store.gateway.outgoing import Due
+from hakika.store.gateway.outgoing import Due, NewMessage
 from hakika.store.lane import Lanes, StoreFault
 from hakika.wire.jws import sign_detached
 from hakika.workers.calling import call
@@ -28,7 +31,8 @@ log = logging.getLogger(__name__)
 GATHER_S = 0.02
 IDLE_S = 0.5
 AT_ONCE = 16
-PAGE = 200  # due messages read at a time
+LOOK_S = 0.2  # between two looks for what is due, while there is not much of it
+KEPT = 64  # messages of our own that wait here for a place; what comes beyond them is found when it is due
 RETURN_REPEAT_MS = 3_000  # a return that was taken but not acknowledged is sent again after this
 BACKOFF_FIRST_MS = 500
 BACKOFF_MAX_MS = 5_000
@@ -58,13 +62,21 @@ class Courier:
         self._key = key
         self._kid = kid
         self._unanswered = 0
-        self._queue: deque[Due] = deque()
+        self._queue: deque[tuple[int, Due]] = deque()  # until when each is ours to send
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._more = True  # the last look for what is due found as much as it asked for
+        self._looked_s = float("-inf")
         self._turn = asyncio.Event()  # a place has come free, or something new is owed
         self._recorder: Flusher[Sent, None] = Flusher(
             self._record, name=f"courier {bank}", batch_max=AT_ONCE, queue_max=AT_ONCE * 4
         )
         self.wake = asyncio.Event()
+
+    def hand(self, message: NewMessage) -> None:
+        """A message that this process has just stored: sent as soon as there is a place."""
+        if not self._silent and len(self._queue) < KEPT:
+            self._queue.append((message.next_send_ms, message.due()))
+            self._turn.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -79,7 +91,7 @@ class Courier:
         """Turn facts of the outbox into messages as they come."""
         while True:
             try:
-                moved = await outgoing.gather(self._lanes, self._bank)
+                made = await outgoing.gather(self._lanes, self._bank, sends=True)
             except StoreFault as fault:
                 log.warning("courier %s: the gateway's database does not answer: %s", self._bank, fault)
                 await asyncio.sleep(clock.jitter(0.3))
@@ -88,8 +100,9 @@ class Courier:
                 log.exception("courier %s: facts could not be turned into messages", self._bank)
                 await asyncio.sleep(BUG_PAUSE_S)
                 continue
-            if moved:
-                self._turn.set()
+            if made:
+                for message in made:
+                    self.hand(message)
                 continue
             self.wake.clear()
             try:
@@ -120,19 +133,34 @@ class Courier:
         free = (1 if self._silent else AT_ONCE) - len(self._under_way)
         if free <= 0:
             return 0
-        if not self._queue:
-            now_ms = clock.now_ms()
-            due = await self._lanes.run(
-                lambda conn: rows.due(conn, self._bank, now_ms=now_ms, limit=PAGE), deadline_s=STORE_DEADLINE_S
-            )
-            self._queue.extend(item for item in due if item.msg_id not in self._under_way)
+        self._drop_late()
+        if not self._queue and (self._more or clock.monotonic_s() - self._looked_s >= LOOK_S):
+            await self._take_due(free)
         started = 0
         while self._queue and started < free:
-            item = self._queue.popleft()
+            _, item = self._queue.popleft()
             task = asyncio.create_task(self._deliver(item), name=f"push {item.msg_id}")
             self._under_way[item.msg_id] = task
             started += 1
         return started
+
+    async def _take_due(self, limit: int) -> None:
+        """Take what is due again, or what another process has left."""
+        self._looked_s = clock.monotonic_s()
+        now_ms = clock.now_ms()
+        until_ms = now_ms + outgoing.SENDING_MS
+        due = await self._lanes.run(
+            lambda conn: rows.due(conn, self._bank, now_ms=now_ms, until_ms=until_ms, limit=limit),
+            deadline_s=STORE_DEADLINE_S,
+        )
+        self._more = len(due) == limit
+        self._queue.extend((until_ms, item) for item in due if item.msg_id not in self._under_way)
+
+    def _drop_late(self) -> None:
+        """What has waited here for so long that another process may be sending it."""
+        now_ms = clock.now_ms()
+        while self._queue and self._queue[0][0] <= now_ms:
+            self._queue.popleft()
 
     async def _deliver(self, item: Due) -> None:
         """Push once and record what came of it; a record that is lost means one more, equal, push."""
@@ -172,4 +200,4 @@ class Courier:
         if self._silent != was:
             log.warning("bank %s %s", self._bank, "answers again" if was else "does not answer")
             if self._silent:
-                self._queue.clear()  # read again, in the order in which they are due by then
+                self._queue.clear()  # found again when they are due, in that order

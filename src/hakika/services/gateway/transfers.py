@@ -1,8 +1,9 @@
 """The one funnel through which a transfer in custody changes: events in, decisions out, one commit a batch.
 
 Each event is decided by `domain/transfer.py` on facts loaded under lock, in order, exactly as if one by one;
-status, attempts, return, outbox and breaks are written in the same commit. An event that was stored already
-is decided as RECORD_ONLY, so that a batch whose commit reply was lost is simply executed again.
+status, attempts, return, outbox, the messages that tell banks of a status, and breaks are written in the same commit.
+An event that was stored already is decided as RECORD_ONLY, so that a batch whose commit reply was lost is simply
+executed again.
 """
 
 from collections import defaultdict
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from hakika import clock
 from hakika.domain.ids import attempt_id, return_id
+from hakika.domain.reasons import Reason
 from hakika.domain.transfer import (
     FINAL,
     FOR_PEOPLE_MS,
@@ -35,11 +37,14 @@ from hakika.domain.transfer import (
     status_of,
 )
 from hakika.services.flusher import Busy, Flusher
+from hakika.services.gateway.outgoing import STATUSES, status_item, status_message
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import transfers as rows
+from hakika.store.gateway.outgoing import NewMessage
 from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
 from hakika.store.lane import Lane, StoreFault
+from hakika.wire.iso20022.messages import StatusItem
 
 BATCH_MAX = 512
 QUEUE_MAX = 20_000
@@ -78,9 +83,22 @@ class _Last:
     recalled: str | None = None
 
 
-def _told(applied: Applied) -> list[TellBank]:
-    """What a bank is told because of it."""
-    return [effect for effect in applied.effects if isinstance(effect, TellBank)]
+def _carry(changes: Changes, loaded: dict[UUID, Loaded]) -> None:
+    """Put the statuses among the facts of this commit into one message a bank (docs/adr/0016)."""
+    items: dict[str, list[StatusItem]] = {}
+    for transfer, bank, kind, fact, at_ms, _ in changes.outbox:
+        if kind in STATUSES:
+            reason = Reason(fact["reason"]) if fact["reason"] else None
+            items.setdefault(bank, []).append(status_item(loaded[transfer], kind, reason, at_ms))
+    if not items:
+        return
+    now_ms = clock.now_ms()
+    changes.messages = [status_message(bank, told, now_ms) for bank, told in items.items()]
+    carriers = {message.bank: message.msg_id for message in changes.messages}
+    changes.outbox = [
+        (transfer, bank, kind, fact, at_ms, carriers[bank] if kind in STATUSES else None)
+        for transfer, bank, kind, fact, at_ms, _ in changes.outbox
+    ]
 
 
 class Desk:
@@ -91,18 +109,19 @@ class Desk:
         lane: Lane,
         *,
         holder: UUID,
-        on_outbox: Callable[[], None],
+        on_told: Callable[[list[NewMessage], set[str]], None],
         on_ended: Callable[[UUID], None] = lambda transfer: None,
         signals: GatewaySignals | None = None,
     ) -> None:
-        """`on_outbox` wakes the couriers after a commit that has something for a bank; `signals` count what ends.
+        """`on_told` is called after a commit that has something for banks: with the messages that it has stored, which
+        are ours to send, and the banks for which it has left facts to be gathered. `signals` count what ends.
 
         `on_ended` is called with each transfer that has ended.
         """
         self._on_ended = on_ended
         self._lane = lane
         self._signals = signals or GatewaySignals()
-        self._on_outbox = on_outbox
+        self._on_told = on_told
         self._holder = holder
         self.flusher: Flusher[Happened, Applied | None] = Flusher(
             self._work,
@@ -128,26 +147,28 @@ class Desk:
             raise
 
     async def _work(self, batch: list[Happened]) -> list[Applied | None]:
-        results, loaded = await self._lane.run(lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S)
+        results, loaded, changes = await self._lane.run(
+            lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S
+        )
         with HARMLESS:
             self._count(batch, results, loaded)
-        told = [(result.transfer.id, effect.kind) for result in results if result for effect in _told(result)]
-        for transfer, kind in told:
+        for transfer, _, kind, *_ in changes.outbox:
             if kind in ("final", "return"):
                 self._on_ended(transfer)
-        if told:
-            self._on_outbox()
+        if changes.outbox:
+            self._on_told(changes.messages, {fact[1] for fact in changes.outbox if fact[-1] is None})
         return results
 
     async def _transaction(
         self, conn: Connection, batch: list[Happened]
-    ) -> tuple[list[Applied | None], dict[UUID, Loaded]]:
+    ) -> tuple[list[Applied | None], dict[UUID, Loaded], Changes]:
         async with conn.pipeline(), conn.transaction():
             loaded = await rows.load(conn, [item.transfer for item in batch])
             changes = Changes.none()
             results = self._decide_all(batch, loaded, changes)
+            _carry(changes, loaded)
             await rows.write(conn, changes)
-        return results, loaded
+        return results, loaded, changes
 
     def _count(self, batch: list[Happened], results: list[Applied | None], loaded: dict[UUID, Loaded]) -> None:
         """Tell the signals what this commit has changed."""
@@ -240,7 +261,7 @@ class Desk:
                 changes.burn_done.append(key)
             case TellBank(kind, told):
                 fact: dict[str, Any] = {"reason": told.value if told else None, "at_ms": now_ms}
-                changes.outbox.append((key, row.bank, kind, fact, now_ms))
+                changes.outbox.append((key, row.bank, kind, fact, now_ms, None))
             case OpenBreak(kind, detail):
                 changes.breaks.append((key, kind, {"detail": detail}, now_ms))
             case HoldUntil() | NoteRecall():

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from hakika.store.arrays import byteas, ints, texts
+
 Connection = AsyncConnection[Any]
 RECALLS_MAX = 100  # of one transfer, answered in one camt.029
 
@@ -32,12 +34,27 @@ class Fact(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A message to send now."""
+    """A message to send now; whoever holds it sends it, until it is due again."""
 
     msg_id: str
     kind: str
     body: bytes
     tries: int
+
+
+class NewMessage(NamedTuple):
+    """A message as it is stored; who stores it sends it first, and others from `next_send_ms` on."""
+
+    msg_id: str
+    bank: str
+    kind: str
+    body: bytes
+    created_ms: int
+    next_send_ms: int
+
+    def due(self) -> Due:
+        """The same as its sender holds it."""
+        return Due(self.msg_id, self.kind, self.body, 0)
 
 
 _WAITING = """
@@ -54,15 +71,19 @@ LEFT JOIN payment_return r ON r.transfer = o.transfer
 ORDER BY o.seq
 """
 _ADD = """
-INSERT INTO outgoing_message (msg_id, bank, kind, body, created_ms, next_send_ms) VALUES (%s, %s, %s, %s, %s, %s)
+INSERT INTO outgoing_message (msg_id, bank, kind, body, created_ms, next_send_ms)
+SELECT unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s), unnest(%s)
 """
 _ASSIGN = """
 UPDATE outbox o SET msg_id = c.msg_id
 FROM (SELECT unnest(%s::bigint[]) AS seq, unnest(%s::text[]) AS msg_id) AS c WHERE o.seq = c.seq
 """
 _DUE = """
-SELECT msg_id, kind, body, tries FROM outgoing_message
-WHERE bank = %s AND settled_ms IS NULL AND next_send_ms <= %s ORDER BY next_send_ms LIMIT %s
+UPDATE outgoing_message m SET next_send_ms = %s
+FROM (SELECT msg_id FROM outgoing_message WHERE bank = %s AND settled_ms IS NULL AND next_send_ms <= %s
+      ORDER BY next_send_ms LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) AS due
+WHERE m.msg_id = due.msg_id
+RETURNING m.msg_id, m.kind, m.body, m.tries
 """
 _SENT = """
 UPDATE outgoing_message m SET tries = m.tries + 1, next_send_ms = c.next_ms,
@@ -86,19 +107,24 @@ async def waiting(conn: Connection, bank: str, limit: int) -> list[Fact]:
     return [Fact(*r) for r in await cursor.fetchall()]
 
 
-async def add(
-    conn: Connection, bank: str, messages: list[tuple[str, str, bytes]], carried: list[tuple[int, str]], now_ms: int
-) -> None:
-    """Store messages (id, kind, body) and which outbox rows they carry."""
-    for msg_id, kind, body in messages:
-        await conn.execute(_ADD, (msg_id, bank, kind, body, now_ms, now_ms))
-    if carried:
-        await conn.execute(_ASSIGN, ([c[0] for c in carried], [c[1] for c in carried]))
+async def add(conn: Connection, messages: list[NewMessage], carried: list[tuple[int, str]]) -> None:
+    """Store messages and which outbox rows they carry."""
+    await add_messages(conn, messages)
+    await conn.execute(_ASSIGN, ([c[0] for c in carried], [c[1] for c in carried]))
 
 
-async def due(conn: Connection, bank: str, *, now_ms: int, limit: int) -> list[Due]:
-    """Unsettled messages of one bank whose next sending is due."""
-    return [Due(*r) for r in await (await conn.execute(_DUE, (bank, now_ms, limit))).fetchall()]
+async def add_messages(conn: Connection, messages: list[NewMessage]) -> None:
+    """Store messages; the facts that they carry name them in the same transaction."""
+    ids, banks, kinds, bodies, created, next_send = zip(*messages, strict=True)
+    await conn.execute(_ADD, (texts(ids), texts(banks), texts(kinds), byteas(bodies), ints(created), ints(next_send)))
+
+
+async def due(conn: Connection, bank: str, *, now_ms: int, until_ms: int, limit: int) -> list[Due]:
+    """Unsettled messages of one bank whose next sending is due, for the caller to send: due again at `until_ms`.
+
+    What another process is taking at this moment is left to it.
+    """
+    return [Due(*r) for r in await (await conn.execute(_DUE, (until_ms, bank, now_ms, limit))).fetchall()]
 
 
 async def sent(conn: Connection, results: list[tuple[str, int, int | None]]) -> None:

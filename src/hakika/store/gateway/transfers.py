@@ -18,9 +18,12 @@ from hakika.domain.deadlines import Deadlines
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import Attempt, Outcome, Return, Transfer
 from hakika.store.arrays import Texts, Uuids, byteas, ints, texts, uuids
+from hakika.store.gateway.outgoing import NewMessage, add_messages
 
 Connection = AsyncConnection[Any]
 AttemptRow = tuple[UUID, UUID, int, int, UUID, int]  # id, transfer, number, recorded, holder, lease until
+# transfer, bank, kind, what is said, when, the message that says it: one of this commit, or None while none does
+FactRow = tuple[UUID, str, str, dict[str, Any], int, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Loaded:
     creditor_msisdn: str | None
     amount_minor: int | None
     currency: str | None
+    msg_id: str | None
+    end_to_end_id: str | None
+    instruction_id: str | None
+    transaction_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +63,19 @@ class Changes:
     returns: list[tuple[UUID, str, str, int, bool]]
     acknowledged: list[tuple[UUID, int]]
     burn_done: list[UUID]
-    outbox: list[tuple[UUID, str, str, dict[str, Any], int]]
+    outbox: list[FactRow]
+    messages: list[NewMessage]
     breaks: list[tuple[UUID, str, dict[str, Any], int]]
 
     @classmethod
     def none(cls) -> "Changes":
         """Nothing to write yet."""
-        return cls([], [], [], [], [], [], [], [])
+        return cls([], [], [], [], [], [], [], [], [])
 
 
 _LOCK = """
 SELECT id, bank, uetr, status, valid_until_ms, return_at_ms, deadline_ms, recalled_reason, next_attempt_ms,
-    burn_first, creditor_msisdn, amount_minor, currency
+    burn_first, creditor_msisdn, amount_minor, currency, msg_id, end_to_end_id, instruction_id, transaction_id
 FROM transfer WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
 _ATTEMPTS = """
@@ -97,8 +105,7 @@ async def load(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, Loaded]:
 
 def _loaded(row: tuple[Any, ...], attempts: tuple[Attempt, ...], returned: Return | None) -> Loaded:
     """One row of `_LOCK` with its attempts and return."""
-    (key, bank, uetr, status, valid_until, return_at, deadline, recalled, next_attempt, burn_first, msisdn, amount,
-     currency) = row  # fmt: skip
+    key, bank, uetr, status, valid_until, return_at, deadline, recalled, next_attempt, burn_first, *columns = row
     transfer = Transfer(
         id=key,
         deadlines=Deadlines(valid_until or 0, return_at or 0, deadline or 0),
@@ -109,7 +116,7 @@ def _loaded(row: tuple[Any, ...], attempts: tuple[Attempt, ...], returned: Retur
         next_attempt_ms=next_attempt,
         burn_first=burn_first,
     )
-    return Loaded(transfer, bank, uetr, status, msisdn, amount, currency)
+    return Loaded(transfer, bank, uetr, status, *columns)
 
 
 ADD_ATTEMPTS = """
@@ -150,8 +157,8 @@ WHERE m.msg_id = o.msg_id AND m.settled_ms IS NULL
 """
 _BURN_DONE = "UPDATE payment_return SET burn_due = false WHERE transfer = ANY(%s) AND burn_due"
 _ADD_OUTBOX = """
-INSERT INTO outbox (transfer, bank, kind, fact, created_ms)
-SELECT unnest(%s), unnest(%s), unnest(%s), unnest(%s)::jsonb, unnest(%s)
+INSERT INTO outbox (transfer, bank, kind, fact, created_ms, msg_id)
+SELECT unnest(%s), unnest(%s), unnest(%s), unnest(%s)::jsonb, unnest(%s), unnest(%s)
 """
 _ADD_BREAKS = """
 INSERT INTO reconciliation_break (transfer, kind, evidence, opened_ms)
@@ -182,9 +189,14 @@ async def write(conn: Connection, changes: Changes) -> None:
         await conn.execute(_SETTLE_RETURNS, (_keys(owners), ints(at)))
     if changes.burn_done:
         await conn.execute(_BURN_DONE, (_keys(changes.burn_done),))
+    if changes.messages:
+        await add_messages(conn, changes.messages)
     if changes.outbox:
-        owners, banks, kinds, facts, at = zip(*changes.outbox, strict=True)
-        await conn.execute(_ADD_OUTBOX, (_keys(owners), texts(banks), texts(kinds), _documents(facts), ints(at)))
+        owners, banks, kinds, facts, at, carriers = zip(*changes.outbox, strict=True)
+        await conn.execute(
+            _ADD_OUTBOX,
+            (_keys(owners), texts(banks), texts(kinds), _documents(facts), ints(at), texts(carriers)),
+        )
     if changes.breaks:
         owners, kinds, evidence, at = zip(*changes.breaks, strict=True)
         await conn.execute(_ADD_BREAKS, (_keys(owners), texts(kinds), _documents(evidence), ints(at)))
