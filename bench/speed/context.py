@@ -38,6 +38,7 @@ class Bench:
     repeats: int = 3
     seconds: float = 8.0
     full: bool = False
+    gateways: int = 1  # processes of the gateway on one database
     peers: dict[str, PeerFigure] = field(default_factory=dict)  # other programs, each measured once a run
 
     def say(self, words: str) -> None:

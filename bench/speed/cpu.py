@@ -4,7 +4,7 @@ On a small machine the sum of these is the throughput: two cores give 2,000 ms a
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -36,8 +36,8 @@ def children_used_s(pid: int) -> float:
 class Meter:
     """Counts from `start` on: named processes, and PostgreSQL with all of its backends."""
 
-    def __init__(self, processes: Mapping[str, int | None], postmaster: int | None) -> None:
-        self._processes = {name: pid for name, pid in processes.items() if pid is not None}
+    def __init__(self, processes: Mapping[str, Sequence[int | None]], postmaster: int | None) -> None:
+        self._processes = {name: [pid for pid in pids if pid is not None] for name, pids in processes.items()}
         self._postmaster = postmaster
         self._before = self._read()
 
@@ -47,7 +47,7 @@ class Meter:
         return {name: round(1000 * (now[name] - self._before[name]) / max(1, count), 4) for name in now}
 
     def _read(self) -> dict[str, float]:
-        found = {name: used_s(pid) for name, pid in self._processes.items()}
+        found = {name: sum(map(used_s, pids)) for name, pids in self._processes.items()}
         if self._postmaster is not None:
             found["postgres"] = used_s(self._postmaster) + children_used_s(self._postmaster)
         return found

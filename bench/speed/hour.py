@@ -20,7 +20,7 @@ from bench.speed.figures import Row, Target, repeat
 from bench.speed.loader import Loader
 from bench.speed.memory import watched
 from bench.speed.over import capacity
-from bench.speed.platform import Platform
+from bench.speed.platform import Platform, gateway_names
 from hakika import clock
 
 HOUR_S, QUICK_S = 3_600.0, 60.0
@@ -82,7 +82,8 @@ async def _kill(bench: Bench, platform: Platform, kills: int, seconds: float) ->
             killed.append((clock.monotonic_s() - begun, victim))
             pid = bench.server.postgres.pid
             if victim != "postgres":
-                platform.roles.children[victim].kill()
+                named = chance.choice(gateway_names(bench.gateways)) if victim == "gateway" else victim
+                platform.roles.children[named].kill()
             elif pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)  # the postmaster: its backends follow it

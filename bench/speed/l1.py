@@ -58,7 +58,7 @@ async def _row(
 
     async def work(number: int) -> Counted:
         work_batches = make(ledger, chance, count if number else max(5, count // 5))
-        meter = Meter({"ledger": os.getpid()}, bench.server.postgres.pid)
+        meter = Meter({"ledger": [os.getpid()]}, bench.server.postgres.pid)
         counted, new = await post_all(ledger, work_batches)
         costs.append(meter.per_unit_ms(counted.count))
         seen.append(new)

@@ -80,7 +80,7 @@ def _worker(
             "seed": 1000 * connections + number,
         }
         async with Loader("entries", settings, bench.folder) as loader:
-            meter = Meter({"core": roles.children["core"].pid}, bench.server.postgres.pid)
+            meter = Meter({"core": [roles.children["core"].pid]}, bench.server.postgres.pid)
             outcome, waits = await loader.go()
         costs.append({**meter.per_unit_ms(outcome["answered"]), "load": loader.cost_ms(outcome)})
         told.append(outcome)

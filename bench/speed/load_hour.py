@@ -6,6 +6,7 @@ what has ended but counts by second, so an hour needs no more memory than a minu
 """
 
 import asyncio
+import itertools
 import re
 import time
 from array import array
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.speed.load_transfers import Message, written
+from bench.speed.load_transfers import Message, addresses, written
 from bench.speed.loader import tell
 from bench.speed.loop import Outcome
 from hakika import clock
@@ -47,6 +48,7 @@ class _Banks:
         self._settings = settings
         self._per_s, self._seconds = float(settings["per_s"]), float(settings["seconds"])
         self._key = load_public_key(Path(settings["gateway_key_file"]))
+        self._addresses = itertools.cycle(addresses(settings))  # one that was killed is left for the next
         self._messages = written(settings, int(self._per_s * self._seconds), 1)
         self._due: asyncio.Queue[None] = asyncio.Queue(int(self._per_s * OWED_S))
         self._under_way: dict[bytes, float] = {}
@@ -108,7 +110,7 @@ class _Banks:
             self._due.task_done()
 
     async def _connected(self) -> Streams:
-        return await asyncio.open_connection(self._settings["host"], self._settings["port"])
+        return await asyncio.open_connection(*next(self._addresses))
 
     async def _tried(self, streams: Streams, message: Message) -> bool:
         """One try: taken or not."""

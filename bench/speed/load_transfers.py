@@ -90,6 +90,11 @@ def _signed(body: bytes, key: Ed25519PrivateKey, kid: str) -> str:
     return f"{protected.decode()}..{signature.decode()}"
 
 
+def addresses(settings: dict[str, Any]) -> list[tuple[str, int]]:
+    """Every process of the gateway: a balancer in front of them would do as much."""
+    return [(settings["host"], port) for port in settings["ports"]]
+
+
 class BankLoop:
     """Everything of one run, single-threaded."""
 
@@ -100,7 +105,7 @@ class BankLoop:
         self._key = load_public_key(Path(settings["gateway_key_file"]))
         self._listener = socket.create_server(("127.0.0.1", settings["listen"]), backlog=128, reuse_port=False)
         self._listener.setblocking(False)
-        self._there = Connections((settings["host"], settings["port"]), settings["connections"])
+        self._there = Connections(addresses(settings), settings["connections"])
         self._poll = self._there.poll
         self._poll.register(self._listener.fileno(), select.EPOLLIN)
         self._callers: dict[int, socket.socket] = {}

@@ -9,7 +9,7 @@ import select
 import socket
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 READ = 65_536
@@ -54,14 +54,14 @@ def answer(buffer: bytes) -> tuple[int, bytes] | None:
 
 
 class Connections:
-    """Sockets to one address, watched by one epoll."""
+    """Sockets to some addresses, in turn, watched by one epoll."""
 
-    def __init__(self, address: tuple[str, int], count: int) -> None:
+    def __init__(self, addresses: Sequence[tuple[str, int]], count: int) -> None:
         self.poll = select.epoll()
         self.sockets: dict[int, socket.socket] = {}
         self.partial: dict[int, bytes] = {}
-        for _ in range(count):
-            one = socket.create_connection(address)
+        for number in range(count):
+            one = socket.create_connection(addresses[number % len(addresses)])
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sockets[one.fileno()] = one
             self.poll.register(one.fileno(), select.EPOLLIN)
@@ -96,7 +96,7 @@ def closed_loop(
 
     Only what was answered within the window is counted. Raises LoadFailed for an answer that `accept` does not take.
     """
-    there = Connections(address, connections)
+    there = Connections([address], connections)
     sent_at: dict[int, float] = {}
     waits: array[float] = array("d")
     begun_cpu, begun = time.process_time(), time.perf_counter()

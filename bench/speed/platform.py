@@ -19,6 +19,11 @@ POSITION_MINOR = 10**13
 CALLBACK = "banks"
 
 
+def gateway_names(count: int) -> list[str]:
+    """Names of so many processes of the gateway."""
+    return ["gateway", *(f"gateway-{number}" for number in range(2, count + 1))]
+
+
 @dataclass(slots=True)
 class Platform:
     """What runs, and how many transfers the banks were told of as completed."""
@@ -33,16 +38,18 @@ class Platform:
     @classmethod
     async def start(cls, bench: Bench, name: str) -> "Platform":
         """Fresh databases, open wallets, funded positions, ready processes."""
-        bench.say(f"{name}: opening {WALLETS:,} wallets, starting core and gateway ...")
+        bench.say(f"{name}: opening {WALLETS:,} wallets, starting core and {bench.gateways} gateway ...")
         ledger = await opened(bench, WALLETS, funded=0)
         await ledger.close()
         roles = Roles(bench.folder / name.lower())
         platform = cls(bench, ledger.access, await bench.server.fresh("gateway"), roles)
         try:
-            roles.take_ports("core", "gateway", CALLBACK)
+            gateways = gateway_names(bench.gateways)
+            roles.take_ports("core", *gateways, CALLBACK)
             await roles.start_core(ledger.access)
             await platform._fund()
-            await roles.start_gateway(platform.gateway, BANKS, roles.ports[CALLBACK])
+            for gateway in gateways:
+                await roles.start_gateway(gateway, platform.gateway, BANKS, roles.ports[CALLBACK])
         except BaseException:
             await platform.stop()
             raise
@@ -59,7 +66,7 @@ class Platform:
         keys = self.roles.folder.keys
         return {
             "host": "127.0.0.1",
-            "port": self.roles.ports["gateway"],
+            "ports": [self.roles.ports[name] for name in gateway_names(self.bench.gateways)],
             "listen": self.roles.ports[CALLBACK],
             "banks": [{"id": bank, "kid": f"{bank}-1", "key_file": str(keys / f"{bank}.pem")} for bank in BANKS],
             "gateway_key_file": str(keys / "gateway.pub.pem"),
@@ -75,8 +82,9 @@ class Platform:
 
     def meter(self) -> Meter:
         """Counts the processor time of both roles and of PostgreSQL from now on."""
-        processes = {name: child.pid for name, child in self.roles.children.items()}
-        return Meter(processes, self.bench.server.postgres.pid)
+        children = self.roles.children
+        gateways = [children[name].pid for name in gateway_names(self.bench.gateways)]
+        return Meter({"core": [children["core"].pid], "gateway": gateways}, self.bench.server.postgres.pid)
 
     def books(self) -> tuple[bool, str]:
         """`hakika verify` on both databases, settled; and as many completed as the banks were told of. Blocks."""

@@ -30,7 +30,7 @@ class Roles:
         self.ports: dict[str, int] = {}
 
     def pids(self) -> list[int]:
-        """Core and gateway, as they are now; 0 for one that does not run."""
+        """Every process, as it is now; 0 for one that does not run."""
         return [child.pid or 0 for child in self.children.values()]
 
     def take_ports(self, *names: str) -> None:
@@ -58,10 +58,10 @@ class Roles:
             },
             {},
         )
-        await self.start("core", settings)
+        await self.start("core", "core", settings)
 
-    async def start_gateway(self, access: RoleAccess, banks: Sequence[str], callback_port: int) -> None:
-        """The gateway on its database, with banks that are all called back on one port of this machine."""
+    async def start_gateway(self, name: str, access: RoleAccess, banks: Sequence[str], callback_port: int) -> None:
+        """A process of the gateway on its database, with banks that are all called back on one port of this machine."""
         keys = self.folder.keys
         self.folder.key_pair("gateway")
         self.folder.secret("gateway.app.url", access.app_url)
@@ -72,10 +72,10 @@ class Roles:
             row = {"id": bank, "name": bank.title(), "kid": f"{bank}-1", "public_key_file": str(public)}
             tables.append({**row, "callback_url": callback})
         settings = self.folder.write_settings(
-            "gateway",
+            name,
             {
                 "role": "gateway",
-                "listen": f"127.0.0.1:{self.ports['gateway']}",
+                "listen": f"127.0.0.1:{self.ports[name]}",
                 "database_url_file": str(keys / "gateway.app.url"),
                 "core_url": f"http://127.0.0.1:{self.ports['core']}",
                 "core_token_file": str(keys / "gateway-core.token"),
@@ -86,11 +86,11 @@ class Roles:
             },
             {"bank": tables},
         )
-        await self.start("gateway", settings)
+        await self.start(name, "gateway", settings)
 
-    async def start(self, name: str, settings: Path) -> None:
-        """Any role by its settings file."""
-        child = Child(name, ["-m", "hakika.cli", "serve", name, "--settings", str(settings)], self.folder.log)
+    async def start(self, name: str, role: str, settings: Path) -> None:
+        """A process of any role by its settings file."""
+        child = Child(name, ["-m", "hakika.cli", "serve", role, "--settings", str(settings)], self.folder.log)
         self.children[name] = child
         await child.start()
         await self._until_ready(name)

@@ -34,6 +34,7 @@ WORK = {
     "KILL": "bench.speed.kill",
 }
 BY_NAME_ONLY = frozenset({"ST", "H1", "KILL"})
+GATEWAYS = 2  # a process of the gateway is busy with one core at most
 FOLDER = Path("var/bench")
 LATEST = "latest.json"
 
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=8.0, help="how long one repeat is, about")
     made.add_argument("--quick", action="store_true", help="one short repeat: to see that it works")
     made.add_argument("--full", action="store_true", help="full size where a benchmark has a smaller one by default")
+    made.add_argument("--gateways", type=int, default=GATEWAYS, help=f"processes of the gateway ({GATEWAYS})")
     made.add_argument("--page", action="store_true", help="measure nothing: put the kept rows into docs/performance.md")
     return made
 
@@ -78,7 +80,7 @@ async def _measure(names: list[str], asked: argparse.Namespace, console: Console
         await server.execute(f"CREATE DATABASE {DATABASE}")
         pgbench = Pgbench(server.url())
         repeats, seconds = (1, 2.0) if asked.quick else (asked.repeats, asked.seconds)
-        bench = Bench(server, pgbench, console, FOLDER, repeats, seconds, asked.full)
+        bench = Bench(server, pgbench, console, FOLDER, repeats, seconds, asked.full, asked.gateways)
         bench.say("P: filling pgbench's tables, then the best of 4, 16 and 32 clients ...")
         await pgbench.prepare()
         await pgbench.best()

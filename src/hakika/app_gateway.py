@@ -46,6 +46,7 @@ from hakika.workers.calling import call
 from hakika.workers.counting import Counting
 from hakika.workers.courier import Courier
 from hakika.workers.delivery import CoreLink, Delivery
+from hakika.workers.lingering import Lingering
 from hakika.workers.recovery import Recovery
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,7 @@ class GatewayRole:
             delivery.run(),
             recovery.run(),
             self._counting.run(),
+            Lingering(self.admission, self._queue_lanes).run(),
             self._refresh_banks(),
             *(courier.run() for courier in self._couriers.values()),
         ]

@@ -6,7 +6,7 @@ import pytest
 
 from hakika import clock
 from hakika.services.gateway import admission
-from hakika.services.gateway.admission import LATELY_S, LEAST, Admission
+from hakika.services.gateway.admission import LATELY_S, LEAST, LINGERS_S, Admission
 
 
 class Time:
@@ -96,3 +96,27 @@ def test_what_did_not_get_into_custody_is_forgotten() -> None:
             raise ZeroDivisionError
     assert not one.full()
     one.ended(clock.new_id())
+
+
+def test_what_lingers_is_asked_about_where_much_is_under_way(time: Time) -> None:
+    one = Admission(lambda: True)
+    first = taken(one, LEAST // 2 - 1)
+    time.now_s += 2 * LINGERS_S
+    assert one.lingering() == []
+    taken(one, 10, first=10**6)
+    assert one.lingering() == first
+    time.now_s += LINGERS_S
+    assert len(one.lingering()) == len(first) + 10
+    for transfer in first:
+        one.ended(transfer)
+    assert one.lingering() == []
+
+
+def test_what_ended_elsewhere_makes_room(time: Time) -> None:
+    one = Admission(lambda: True)
+    taken(one, LEAST)
+    assert one.full()
+    time.now_s += LINGERS_S
+    for transfer in one.lingering()[:10]:
+        one.ended(transfer)
+    assert not one.full()

@@ -5,6 +5,9 @@ Custody is taken faster than it can be passed on, so a bank that sends more than
 HOLD_S a fresh message is refused before it is read: nothing is stored, the bank sends the same bytes again. While the
 core does not answer nothing is refused: then custody is the promise, and a backlog is what it is there for. Nor is
 anything while such a backlog drains: what is sent beside it is live traffic, and waits its turn.
+
+Each process counts what it took itself. Another process that shares the database may send and end it; whoever looks
+that up (`workers/lingering.py`) says so here.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +19,8 @@ from hakika import clock
 HOLD_S = 0.15  # machine timer: what is under way should end within this
 LEAST = 288  # messages under way that are always allowed
 LATELY_S = 2.0  # machine timer: what has not ended by then is part of a backlog, and counts no more
+ASKED_MAX = 1_000  # of what lingers, looked up at a time
+LINGERS_S = 0.1  # machine timer: what has not ended by then may have ended in another process
 RATE_EVERY_S = 0.5
 
 
@@ -63,6 +68,13 @@ class Admission:
         """A transfer has ended."""
         if self._under_way.pop(transfer, None) is not None:
             self._ended += 1
+
+    def lingering(self) -> list[UUID]:
+        """What should have ended by now, where there is so much under way that it matters; the oldest first."""
+        if len(self._under_way) < LEAST // 2:
+            return []
+        until_s = clock.monotonic_s() - LINGERS_S
+        return [transfer for transfer, taken_s in self._under_way.items() if taken_s <= until_s][:ASKED_MAX]
 
     def _limit(self, now_s: float) -> float:
         passed_s = now_s - self._counted_s
