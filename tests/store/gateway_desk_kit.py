@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
+from msgspec import structs
 
 from hakika import clock
 from hakika.domain.deadlines import HOUSE_4H, RulePack
@@ -50,7 +51,7 @@ def credit(uetr: UUID | None = None, **other: Any) -> CreditTransfer:
         debtor_agent="bank-a", creditor_name="Achieng Otieno", creditor_msisdn="254712345678",
         contact=Contact(phone="254700000001", email=None, language="sw"), remittance="rent",
     )  # fmt: skip
-    return replace(whole, **other)
+    return structs.replace(whole, **other)
 
 
 def message(

@@ -7,12 +7,12 @@ lives with every event given twice; what the database refuses concerns the culpr
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from uuid import UUID
 
 import psycopg
 import pytest
 from gateway_desk_kit import ANSWER_S, HOLDER, Gateway, credit
+from msgspec import structs
 
 from hakika import clock
 from hakika.domain.reasons import Reason
@@ -189,7 +189,7 @@ async def test_a_refusal_of_the_database_is_the_culprits_alone(gateway: Gateway)
     keys = await gateway.custody(*(credit(end_to_end_id=f"E{number}") for number in range(9)))
     await asyncio.gather(*(give(gateway, key, WorkerClaimed(0)) for key in keys))
     events = [Happened(key, CoreAnswered(1, Outcome.POSTED, 1), EVIDENCE) for key in keys]
-    events[4] = replace(events[4], evidence=None)  # refused: an answer is stored with its evidence
+    events[4] = structs.replace(events[4], evidence=None)  # refused: an answer is stored with its evidence
     results = await asyncio.gather(
         *(gateway.desk.apply(event, deadline_s=ANSWER_S) for event in events), return_exceptions=True
     )

@@ -1,13 +1,13 @@
 """Golden files: each is read into the value that it must give, and that value written again is the same document."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from lxml import etree
+from msgspec import structs
 from wire_samples import (
     ACKNOWLEDGEMENT,
     AT_MS,
@@ -33,7 +33,7 @@ LEAST = CreditTransferMessage(
     "BANKA-2023-07-27-000017",
     SECOND_MS,
     (
-        replace(
+        structs.replace(
             LEAST_TRANSFER,
             uetr=UUID("0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0f9"),
             end_to_end_id="MB-778812",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 from wire_samples import (
     ACKNOWLEDGEMENT,
     AT_MS,
@@ -362,7 +363,7 @@ def test_same_content_in_another_message_has_the_same_canonical_form() -> None:
     first = transfers_of(WRITTEN.encode()).transfers[0]
     second = transfers_of(WRITTEN.replace("MSG-20230727-0001", "MSG-2").encode()).transfers[0]
     assert first.canonical() == second.canonical()
-    assert first.canonical() != replace(first, amount_minor=first.amount_minor + 1).canonical()
+    assert first.canonical() != structs.replace(first, amount_minor=first.amount_minor + 1).canonical()
 
 
 def test_the_other_messages_of_a_bank_are_read() -> None:

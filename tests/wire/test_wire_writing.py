@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from msgspec import structs
 from wire_samples import (
     ACKNOWLEDGEMENT,
     AT_MS,
@@ -188,7 +189,7 @@ CONTACTS = st.builds(
 
 @st.composite
 def transfers(draw: Any) -> Any:
-    return replace(
+    return structs.replace(
         FULL_TRANSFER,
         uetr=UUID(int=draw(st.integers(0, 2**128 - 1)), version=4),
         end_to_end_id=draw(IDS),
@@ -219,7 +220,7 @@ def test_any_transfer_comes_back_as_it_was_written(items: list[Any]) -> None:
 @given(detail=CARRIED, tracking=IDS, status=st.sampled_from(TxStatus))
 @settings(max_examples=80, deadline=None)
 def test_any_words_of_ours_make_a_valid_report(detail: str, tracking: str, status: TxStatus) -> None:
-    item = replace(STATUS_ITEM, status=status, reason="AC03", detail=detail * 9, tracking=tracking)
+    item = structs.replace(STATUS_ITEM, status=status, reason="AC03", detail=detail * 9, tracking=tracking)
     body = writing.write_status_report(replace(REJECTED, group_detail=detail, items=(item,)))
     assert whole_errors("pacs.002.001.10", body) == []
     read = reading_bank.read_status_report(body)
@@ -230,7 +231,7 @@ def test_any_words_of_ours_make_a_valid_report(detail: str, tracking: str, statu
 def test_values_cannot_become_markup() -> None:
     evil = '</Nm></Dbtr><x a="1">&amp;]]><!-- '
     body = writing.write_credit_transfer(
-        replace(CREDIT_TRANSFERS, transfers=(replace(FULL_TRANSFER, debtor_name=evil),))
+        replace(CREDIT_TRANSFERS, transfers=(structs.replace(FULL_TRANSFER, debtor_name=evil),))
     )
     assert body.count(b"<Nm>") == 2 and etree.fromstring(body).findtext(".//{*}Dbtr/{*}Nm") == evil
 

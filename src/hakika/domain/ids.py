@@ -24,6 +24,7 @@ def derived(*parts: bytes) -> UUID:
     return UUID(int=raw | (0x8 << 76) | (0b10 << 62))
 
 
+@lru_cache(maxsize=8192)  # asked for when an attempt is recorded, sent and closed
 def attempt_id(bank: str, uetr: UUID, number: int) -> UUID:
     """The id of attempt `number` (from 1) of one bank's transfer."""
     return derived(b"attempt", bank.encode(), uetr.bytes, number.to_bytes(4, "big"))

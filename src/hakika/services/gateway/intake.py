@@ -9,10 +9,11 @@ has its first attempt recorded in the same commit.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+import msgspec
 from psycopg.errors import UniqueViolation
 
 from hakika import clock
@@ -41,8 +42,7 @@ RACES_MAX = 20
 Key = tuple[str, UUID]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(msgspec.Struct, frozen=True):
     """A verified and readable pacs.008 with the bytes it came in."""
 
     bank: Bank
@@ -53,8 +53,7 @@ class Arrived:
     contents: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Custody:
+class Custody(msgspec.Struct, frozen=True):
     """What is held because of one message; every field is immutable in the database."""
 
     bank: str
@@ -227,7 +226,9 @@ class Intake:
             if line in (Line.NEW, Line.REFUSED):
                 fresh = self._fresh(item, transfer, content, received_ms)
                 if line is Line.REFUSED:
-                    fresh = replace(fresh, status="REJECTED", reason=Reason.CURRENCY_NOT_SERVED.value, tracking=None)
+                    fresh = msgspec.structs.replace(
+                        fresh, status="REJECTED", reason=Reason.CURRENCY_NOT_SERVED.value, tracking=None
+                    )
                 transfers.append(fresh)
                 known.transfers[(fresh.bank, fresh.uetr)] = fresh.custody()
 

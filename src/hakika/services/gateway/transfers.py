@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 from uuid import UUID
 
+import msgspec
+
 from hakika import clock
 from hakika.domain.ids import attempt_id, return_id
 from hakika.domain.reasons import Reason
@@ -52,8 +54,7 @@ WRITE_DEADLINE_S = 5.0
 LEASE_MS = 6_000  # machine timer: longer than an instruction's HTTP deadline
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(msgspec.Struct, frozen=True):
     """An event about one transfer, with where the core's chain holds the answer, if it is one."""
 
     transfer: UUID
@@ -61,8 +62,7 @@ class Happened:
     evidence: Evidence | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """What became of an event; `transfer` is as it stands after the commit, `row` as it stood before.
 
     Unknown ids give None.

@@ -5,10 +5,10 @@ the unique index: the second waits for the first and gets a unique violation, an
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg import AsyncConnection
 
 from hakika.store.arrays import Uuids, byteas, ints, texts, uuids
@@ -17,8 +17,7 @@ from hakika.store.gateway.transfers import ADD_ATTEMPTS, AttemptRow, attempt_col
 Connection = AsyncConnection[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(msgspec.Struct, frozen=True):
     """One accepted pacs.008; `received_ms` and `receipt_kid` are what its custody receipt is made from."""
 
     bank: str
@@ -31,8 +30,7 @@ class MessageRow:
     uetrs: tuple[UUID, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CustodyRow:
+class CustodyRow(msgspec.Struct, frozen=True):
     """What a receipt and a status report say about one transfer; immutable columns only."""
 
     bank: str
@@ -48,8 +46,7 @@ class CustodyRow:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewTransfer:
+class NewTransfer(msgspec.Struct, frozen=True):
     """A transfer on its way into custody; field order is the column order of the insert."""
 
     id: UUID

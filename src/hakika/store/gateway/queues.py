@@ -3,10 +3,10 @@
 Each query walks one partial index and stops at its limit, however long the backlog is.
 """
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from psycopg import AsyncConnection
 
 from hakika.domain.transfer import FOR_PEOPLE_MS
@@ -28,8 +28,7 @@ class Held(NamedTuple):
     received_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAttempt:
+class OpenAttempt(msgspec.Struct, frozen=True):
     """An attempt with everything its instruction is made of: a resend has the same bytes."""
 
     id: UUID

@@ -26,8 +26,7 @@ AttemptRow = tuple[UUID, UUID, int, int, UUID, int]  # id, transfer, number, rec
 FactRow = tuple[UUID, str, str, dict[str, Any], int, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """A transfer's life with the columns that messages about it need."""
 
     transfer: Transfer
@@ -43,8 +42,7 @@ class Loaded:
     transaction_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """Where the core's hash chain holds an answer."""
 
     incarnation: int

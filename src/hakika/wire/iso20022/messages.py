@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+import msgspec
+
 
 class TxStatus(StrEnum):
     """ExternalPaymentTransactionStatus1Code values that we send or accept."""
@@ -20,8 +22,7 @@ class TxStatus(StrEnum):
     SETTLED = "ACSC"  # only from a bank, on our pacs.004: booked to the customer
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(msgspec.Struct, frozen=True):
     """Debtor's contact details (Contact4): where the customer wants to be told, and in which language."""
 
     phone: str | None = None  # E.164 digits without +
@@ -29,8 +30,7 @@ class Contact:
     language: str | None = None  # en, sw, fr; carried as CtctDtls/Othr with ChanlTp LANG
 
 
-@dataclass(frozen=True, slots=True)
-class CreditTransfer:
+class CreditTransfer(msgspec.Struct, frozen=True):
     """One CdtTrfTxInf of a pacs.008.001.08."""
 
     uetr: UUID
@@ -111,8 +111,7 @@ class ReturnAcknowledged:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StatusItem:
+class StatusItem(msgspec.Struct, frozen=True):
     """One TxInfAndSts of a pacs.002 that we send (or, in the demo banks, read)."""
 
     uetr: UUID
