@@ -454,3 +454,13 @@ def test_burn_is_due_only_where_no_byte_was_ever_sent() -> None:
         transfer = decide(Transfer(held.id, held.deadlines, attempts), due()).transfer
         assert transfer.returned is not None
         assert transfer.returned.burn_due == all(outcome is Outcome.NOT_SENT for outcome in outcomes)
+
+
+def test_a_copy_with_other_attempts_keeps_every_other_fact() -> None:
+    """It names the fields by hand: one that is added later must not be lost."""
+    whole = replace(
+        held, reserved=True, rejected=True, recalled=RECALL, next_attempt_ms=7, burn_first=True, returned=Return(LATE)
+    )
+    unset = [one.name for one in fields(Transfer) if getattr(whole, one.name) == one.default and one.name != "attempts"]
+    assert unset == [], "give it a value here"
+    assert whole.with_attempts((Attempt(1),)) == replace(whole, attempts=(Attempt(1),))

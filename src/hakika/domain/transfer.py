@@ -149,6 +149,13 @@ class Transfer:
         """The core says that it has credited an id that it had called dead: no clock sends it or gives it back."""
         return self.next_attempt_ms == FOR_PEOPLE_MS
 
+    def with_attempts(self, attempts: tuple[Attempt, ...]) -> "Transfer":
+        """The same with these attempts; by hand, since it happens twice in every life."""
+        return Transfer(
+            self.id, self.deadlines, attempts, self.returned, self.rejected, self.reserved, self.recalled,
+            self.next_attempt_ms, self.burn_first,
+        )  # fmt: skip
+
 
 def status_of(transfer: Transfer) -> Status:
     """The status that follows from the facts. Complete table (x: either), first match wins:
@@ -170,9 +177,12 @@ def status_of(transfer: Transfer) -> Status:
         return Status.REJECTED
     if transfer.returned:
         return Status.RETURNED
-    if any(attempt.outcome is Outcome.POSTED for attempt in transfer.attempts):
-        return Status.COMPLETED
-    if any(attempt.outcome is None for attempt in transfer.attempts):
+    in_flight = False
+    for attempt in transfer.attempts:
+        if attempt.outcome is Outcome.POSTED:
+            return Status.COMPLETED
+        in_flight = in_flight or attempt.outcome is None
+    if in_flight:
         return Status.IN_FLIGHT
     return Status.RESERVED if transfer.reserved else Status.RECEIVED
 
@@ -233,7 +243,7 @@ def _claim(transfer: Transfer, event: Event) -> Decision:
     number = len(transfer.attempts) + 1
     if number > ATTEMPTS_MAX:
         return _record_only(transfer, event)
-    grown = replace(transfer, attempts=(*transfer.attempts, Attempt(number)))
+    grown = transfer.with_attempts((*transfer.attempts, Attempt(number)))
     return Decision(grown, (RecordAttempt(number),), Verdict.CHANGED)
 
 
@@ -247,7 +257,7 @@ def _answer(transfer: Transfer, event: Event) -> Decision:
     if attempt.outcome is not None:
         same = attempt.outcome is event.outcome
         return _record_only(transfer, event) if same else _contradicted(transfer, event)
-    closed = _closed(transfer, replace(attempt, outcome=event.outcome, reason=event.reason))
+    closed = _closed(transfer, Attempt(attempt.number, event.outcome, event.reason, attempt.lease_token))
     close = CloseAttempt(event.number, event.outcome, event.reason)
     match event.outcome:
         case Outcome.POSTED:
@@ -388,7 +398,7 @@ def _known_attempt(transfer: Transfer, event: Event) -> Decision:
     next_number = len(transfer.attempts) + 1
     if not transfer.burn_first or transfer.for_people or event.number != next_number or next_number > ATTEMPTS_MAX:
         return _record_only(transfer, event)
-    grown = replace(transfer, attempts=(*transfer.attempts, Attempt(next_number)))
+    grown = transfer.with_attempts((*transfer.attempts, Attempt(next_number)))
     return Decision(grown, (RecordAttempt(next_number),), Verdict.CHANGED)
 
 
@@ -427,7 +437,7 @@ def _find(transfer: Transfer, number: int) -> Attempt | None:
 def _closed(transfer: Transfer, attempt: Attempt) -> Transfer:
     kept = list(transfer.attempts)
     kept[attempt.number - 1] = attempt
-    return replace(transfer, attempts=tuple(kept))
+    return transfer.with_attempts(tuple(kept))
 
 
 Handler = Callable[[Transfer, Event], Decision]

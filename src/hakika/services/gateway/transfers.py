@@ -6,9 +6,9 @@ An event that was stored already is decided as RECORD_ONLY, so that a batch whos
 executed again.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -75,12 +75,25 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class _Last:
-    """Columns of `transfer` that a batch sets, kept once a transfer."""
+class _Life:
+    """One transfer in a batch: its row, where it stands now, and what of the row is to be written."""
 
+    row: Loaded
+    transfer: Transfer
+    changed: bool = False
     reason: str | None = None
     fee_minor: int | None = None
     recalled: str | None = None
+
+    def note(self, event: Event, decision: Decision) -> None:
+        """Take over a decision that has effects."""
+        self.changed = True
+        if decision.transfer.returned:
+            self.reason = decision.transfer.returned.reason.value
+        if isinstance(event, CoreAnswered) and event.fee_minor:
+            self.fee_minor = event.fee_minor
+        if decision.transfer.recalled:
+            self.recalled = decision.transfer.recalled.value
 
 
 def _carry(changes: Changes, loaded: dict[UUID, Loaded]) -> None:
@@ -147,11 +160,10 @@ class Desk:
             raise
 
     async def _work(self, batch: list[Happened]) -> list[Applied | None]:
-        results, loaded, changes = await self._lane.run(
-            lambda conn: self._transaction(conn, batch), deadline_s=WRITE_DEADLINE_S
-        )
+        work = partial(self._transaction, batch=batch)
+        results, changes = await self._lane.run(work, deadline_s=WRITE_DEADLINE_S)
         with HARMLESS:
-            self._count(batch, results, loaded)
+            self._count(batch, results)
         for transfer, _, kind, *_ in changes.outbox:
             if kind in ("final", "return"):
                 self._on_ended(transfer)
@@ -159,22 +171,20 @@ class Desk:
             self._on_told(changes.messages, {fact[1] for fact in changes.outbox if fact[-1] is None})
         return results
 
-    async def _transaction(
-        self, conn: Connection, batch: list[Happened]
-    ) -> tuple[list[Applied | None], dict[UUID, Loaded], Changes]:
+    async def _transaction(self, conn: Connection, batch: list[Happened]) -> tuple[list[Applied | None], Changes]:
         async with conn.pipeline(), conn.transaction():
             loaded = await rows.load(conn, [item.transfer for item in batch])
             changes = Changes.none()
             results = self._decide_all(batch, loaded, changes)
             _carry(changes, loaded)
             await rows.write(conn, changes)
-        return results, loaded, changes
+        return results, changes
 
-    def _count(self, batch: list[Happened], results: list[Applied | None], loaded: dict[UUID, Loaded]) -> None:
+    def _count(self, batch: list[Happened], results: list[Applied | None]) -> None:
         """Tell the signals what this commit has changed."""
         signals, stored = self._signals, 0
         for item, applied in zip(batch, results, strict=True):
-            if applied is None or signals.is_test((row := loaded[item.transfer]).creditor_msisdn):
+            if applied is None or signals.is_test((row := applied.row).creditor_msisdn):
                 continue
             stored += 1
             returned = applied.transfer.returned
@@ -195,45 +205,29 @@ class Desk:
 
     def _decide_all(self, batch: list[Happened], loaded: dict[UUID, Loaded], changes: Changes) -> list[Applied | None]:
         now_ms = clock.now_ms()
-        current = {key: item.transfer for key, item in loaded.items()}
-        last: dict[UUID, _Last] = defaultdict(_Last)
+        lives = {key: _Life(row, row.transfer) for key, row in loaded.items()}
         results: list[Applied | None] = []
         for item in batch:
-            transfer = current.get(item.transfer)
-            if transfer is None:
+            life = lives.get(item.transfer)
+            if life is None:
                 results.append(None)
                 continue
-            decision = decide(transfer, item.event)
-            current[item.transfer] = decision.transfer
+            decision = decide(life.transfer, item.event)
+            life.transfer = decision.transfer
             for effect in decision.effects:
-                self._collect(loaded[item.transfer], item, effect, now_ms, changes, last[item.transfer])
+                self._collect(life.row, item, effect, now_ms, changes)
             if decision.effects:
-                self._note_status(item, decision, last[item.transfer])
-            results.append(Applied(decision.transfer, decision.verdict, decision.effects, loaded[item.transfer]))
-        for key, set_ in last.items():
-            after = current[key]
-            changes.statuses.append(
-                (
-                    key,
-                    status_of(after).value,
-                    now_ms,
-                    set_.reason,
-                    set_.fee_minor,
-                    after.next_attempt_ms,
-                    set_.recalled,
+                life.note(item.event, decision)
+            results.append(Applied(decision.transfer, decision.verdict, decision.effects, life.row))
+        for key, life in lives.items():
+            if life.changed:
+                after = life.transfer
+                changes.statuses.append(
+                    (key, status_of(after), now_ms, life.reason, life.fee_minor, after.next_attempt_ms, life.recalled)
                 )
-            )
         return results
 
-    def _note_status(self, item: Happened, decision: Decision, last: _Last) -> None:
-        if decision.transfer.returned:
-            last.reason = decision.transfer.returned.reason.value
-        if isinstance(item.event, CoreAnswered) and item.event.fee_minor:
-            last.fee_minor = item.event.fee_minor
-        if decision.transfer.recalled:
-            last.recalled = decision.transfer.recalled.value
-
-    def _collect(self, row: Loaded, item: Happened, effect: Effect, now_ms: int, changes: Changes, last: _Last) -> None:
+    def _collect(self, row: Loaded, item: Happened, effect: Effect, now_ms: int, changes: Changes) -> None:
         """Turn one effect into rows."""
         key = item.transfer
         match effect:
