@@ -6,7 +6,7 @@ import pytest
 
 from hakika import clock
 from hakika.services.gateway import admission
-from hakika.services.gateway.admission import LATELY_S, LEAST, LINGERS_S, Admission
+from hakika.services.gateway.admission import LATELY_S, LEAST, LINGERS_S, OVERLOAD_LEAST, OVERLOAD_S, Admission
 
 
 class Time:
@@ -40,14 +40,37 @@ def test_no_more_is_under_way_than_is_always_allowed(time: Time) -> None:
     message = object()
     with one.arriving(message):
         assert one.full()
+        time.now_s += OVERLOAD_S + 0.1
         one.committed(message)
         assert not one.full()  # its transfer counts from here on, not its answer
     with one.arriving(message):
         assert one.full()
+    time.now_s += OVERLOAD_S / 2
+    for transfer in ids:
+        one.taken(transfer)  # younger, or they would count as a backlog
+    time.now_s += OVERLOAD_S / 2 + 0.1
     assert not one.full()
     taken(one, 1, first=LEAST)
     assert one.full()
+    time.now_s += OVERLOAD_S + 0.1
     one.ended(ids[0])
+    assert not one.full()
+
+
+def test_after_a_refusal_less_is_held_until_nothing_is_refused_for_a_while(time: Time) -> None:
+    one = Admission(lambda: True)
+    ids = taken(one, LEAST)
+    assert one.full()
+    for transfer in ids[OVERLOAD_LEAST:]:
+        one.ended(transfer)
+        assert one.full()
+    one.ended(ids[0])
+    assert not one.full()
+    taken(one, 1, first=10**6)
+    time.now_s += OVERLOAD_S
+    assert one.full()
+    time.now_s += OVERLOAD_S + 0.1
+    taken(one, LEAST - OVERLOAD_LEAST - 1, first=10**7)
     assert not one.full()
 
 
@@ -59,7 +82,7 @@ def test_who_is_fast_may_have_more_under_way(time: Time) -> None:
             one.ended(transfer)
         taken(one, LEAST, first=10**9)
         time.now_s += 0.5
-        one.full()
+        one._limit(time.now_s)
         for number in range(LEAST):
             one.ended(UUID(int=10**9 + number))
     taken(one, 1_200, first=10**7)
@@ -116,7 +139,7 @@ def test_what_ended_elsewhere_makes_room(time: Time) -> None:
     one = Admission(lambda: True)
     taken(one, LEAST)
     assert one.full()
-    time.now_s += LINGERS_S
+    time.now_s += OVERLOAD_S + 0.1
     for transfer in one.lingering()[:10]:
         one.ended(transfer)
     assert not one.full()

@@ -18,6 +18,11 @@ from hakika import clock
 
 HOLD_S = 0.15  # machine timer: what is under way should end within this
 LEAST = 288  # messages under way that are always allowed
+# Once something was refused there is more than can be done, and all that is taken waits behind all that is refused too:
+# less is held then, until nothing has been refused for a while.
+OVERLOAD_S = 1.0  # machine timer
+OVERLOAD_HOLD_S = 0.1  # machine timer: what is under way should end within this
+OVERLOAD_LEAST = 64
 LATELY_S = 2.0  # machine timer: what has not ended by then is part of a backlog, and counts no more
 ASKED_MAX = 1_000  # of what lingers, looked up at a time
 LINGERS_S = 0.1  # machine timer: what has not ended by then may have ended in another process
@@ -34,15 +39,19 @@ class Admission:
         self._under_way: dict[UUID, float] = {}  # one transfer of each message, in the order of arrival
         self._ended = 0
         self._rate_per_s = 0.0
+        self._refused_s = float("-inf")
         self._counted_s = clock.monotonic_s()
 
     def full(self) -> bool:
         """A fresh message would not end in time."""
-        if len(self._arriving) + len(self._under_way) < LEAST:
+        if len(self._arriving) + len(self._under_way) < OVERLOAD_LEAST:
             return False
         now_s = clock.monotonic_s()
         self._forget(now_s)
-        return len(self._arriving) + len(self._under_way) >= self._limit(now_s) and self._flows()
+        if len(self._arriving) + len(self._under_way) < self._limit(now_s) or not self._flows():
+            return False
+        self._refused_s = now_s
+        return True
 
     @contextmanager
     def arriving(self, message: object) -> Iterator[None]:
@@ -81,12 +90,15 @@ class Admission:
         if passed_s >= RATE_EVERY_S:
             self._rate_per_s = (self._rate_per_s + self._ended / passed_s) / 2
             self._ended, self._counted_s = 0, now_s
+        if now_s - self._refused_s <= OVERLOAD_S:
+            return max(OVERLOAD_LEAST, OVERLOAD_HOLD_S * self._rate_per_s)
         return max(LEAST, HOLD_S * self._rate_per_s)
 
     def _forget(self, now_s: float) -> None:
         """What is part of a backlog by now; all of it where nothing flows."""
         if not self._flows():
             self._under_way.clear()
+            self._refused_s = float("-inf")
             return
         while self._under_way:
             oldest = next(iter(self._under_way))
