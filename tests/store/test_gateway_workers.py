@@ -6,22 +6,27 @@ The core, the workers' process and the shortened timers are in `gateway_workers_
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
-from gateway_desk_kit import Gateway, credit, recall_of
+from gateway_desk_kit import HOLDER, Gateway, credit, recall_of
 from gateway_workers_kit import ENDED, OddCore, Works, many, reconciled, shorten
 
 from hakika import clock
 from hakika.domain.ids import attempt_id
 from hakika.domain.reasons import Reason
-from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome, WorkerClaimed
+from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome, SenderWroteNothing, WorkerClaimed
 from hakika.services.gateway.transfers import Happened
 from hakika.store.embedded import RoleAccess
+from hakika.store.gateway import queues
 from hakika.store.gateway.transfers import Evidence
 from hakika.wire.core_api import Answer
 from hakika.workers import recovery
+
+OTHER = UUID(int=0xB2)
 
 
 @pytest.fixture
@@ -217,3 +222,59 @@ async def test_a_restored_core_is_driven_again_whole(gateway: Gateway) -> None:
         await works.until(ENDED, 5)
     assert len(core.credits) == len(set(core.credits))
     assert await gateway.number("SELECT count(*) FROM reconciliation_break") == 0
+
+
+async def test_one_claim_that_is_refused_keeps_nobody_waiting(gateway: Gateway) -> None:
+    """Claims are recorded together; where the database refuses one, each is tried by itself."""
+    odd, *others = many(20)
+    (refused,) = await gateway.custody(odd)
+    (first, *_) = await gateway.custody(*others)
+    begun = Happened(first, WorkerClaimed(clock.now_ms())), Happened(first, SenderWroteNothing(1, 1, clock.now_ms()))
+    for happened in begun:
+        await gateway.desk.apply(happened, deadline_s=2)
+    async with await psycopg.AsyncConnection.connect(gateway.database.owner_url, autocommit=True) as owner:
+        await owner.execute("ALTER TABLE attempt DISABLE TRIGGER USER")  # its id is another's: no claim of it fits
+        taken = attempt_id("bank-a", odd.uetr, 1)
+        await owner.execute("UPDATE attempt SET id = %s WHERE transfer = %s", (taken, first))
+        await owner.execute("ALTER TABLE attempt ENABLE TRIGGER USER")
+    async with Works.running(gateway, OddCore()) as works:
+        await works.until("SELECT count(*) FROM transfer WHERE status = 'COMPLETED'", 19)
+    assert await gateway.rows("SELECT status FROM transfer WHERE id = %s", refused) == [("RECEIVED",)]
+
+
+async def test_processes_beside_each_other_do_not_choose_the_same(gateway: Gateway) -> None:
+    """What one is about to claim the other leaves to it, and waits for nothing."""
+    keys = await gateway.custody(*many(20))
+    chosen, go = asyncio.Event(), asyncio.Event()
+
+    async def choose(conn: Any, wait: bool) -> list[UUID]:
+        found = await queues.claimable(conn, now_ms=clock.now_ms(), limit=10, short=[])
+        if wait:
+            chosen.set()
+            await go.wait()
+        return [held.id for held in found.chosen]
+
+    async with Gateway.open(gateway.database, holder=OTHER) as other:
+        claim = gateway.desk.claim(gateway.lanes, partial(choose, wait=True), deadline_s=10)
+        first = asyncio.create_task(claim)
+        await chosen.wait()
+        second = await other.desk.claim(other.lanes, partial(choose, wait=False), deadline_s=2)
+        go.set()
+        claimed = [[one.transfer.id for one in each] for each in (await first, second)]
+    assert [len(each) for each in claimed] == [10, 10]
+    assert {key for each in claimed for key in each} == set(keys)
+    holders = dict(await gateway.rows("SELECT lease_holder, count(*) FROM attempt GROUP BY 1"))
+    assert holders == {HOLDER: 10, OTHER: 10}
+
+
+async def test_what_another_has_locked_is_not_claimed(gateway: Gateway) -> None:
+    (key,) = await gateway.custody(*many(1))
+
+    async def choose(conn: Any) -> list[UUID]:
+        return [key]
+
+    async with await psycopg.AsyncConnection.connect(gateway.database.app_url) as holding:
+        await holding.execute("SELECT 1 FROM transfer WHERE id = %s FOR NO KEY UPDATE", (key,))
+        assert await gateway.desk.claim(gateway.lanes, choose, deadline_s=2) == []
+    assert len(await gateway.desk.claim(gateway.lanes, choose, deadline_s=2)) == 1
+    assert (await gateway.desk.claim(gateway.lanes, choose, deadline_s=2))[0].effects == ()  # has one already

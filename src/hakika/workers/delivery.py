@@ -9,6 +9,7 @@ their own holder.
 import asyncio
 import logging
 from collections.abc import Iterable
+from math import ceil
 from uuid import UUID
 
 from hakika import clock
@@ -23,7 +24,7 @@ from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.gateway.transfers import Applied, Desk, Happened
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import queues
-from hakika.store.gateway.queues import Held, OpenAttempt
+from hakika.store.gateway.queues import OpenAttempt
 from hakika.store.gateway.transfers import Evidence
 from hakika.store.lane import Lanes, StoreFault
 from hakika.wire.core_api import Answer, Answers, Instruction
@@ -224,8 +225,8 @@ class Delivery:
         self._link = link
         self._holder = holder
         self._scale = scale
-        self._busy: set[UUID] = set()
         self._turn = 0
+        self._banks = 1  # banks with anything to send, as the last look saw them
         self._looked_s = float("-inf")
         self._recorder = Recorder(desk)
 
@@ -286,48 +287,58 @@ class Delivery:
         self._link.in_flight += limit  # reserved before anything is awaited, so that rounds share one window
         try:
             self._looked_s = now_s
-            held = await self._candidates(limit)
-            self._first.keeps_up = len(held) < limit
-            if not held:
-                return 0
-            attempts = await self._claim(held)
+            chosen, attempts = await self._claim(limit)
             if attempts:
                 await self._send(attempts)
-            return len(held)
+            return chosen
         finally:
             self._link.in_flight -= limit
 
-    async def _candidates(self, limit: int) -> list[Held]:
-        now_ms, short, turn = clock.now_ms(), self._link.short_banks(), self._turn
+    async def _choose(self, conn: queues.Connection, limit: int) -> list[UUID]:
+        """Which transfers are claimed now; what was seen of the rest is noted."""
+        now_ms, drain_ms = clock.now_ms(), int(DRAIN_S * 1000)
+        found = await queues.claimable(
+            conn,
+            now_ms=now_ms,
+            limit=limit,
+            short=self._link.short_banks(),
+            share=max(1, ceil(limit / self._banks)),
+            turn=self._turn,
+            live_ms=drain_ms,
+        )
         self._turn += 1
-        drain_ms = int(DRAIN_S * 1000)
-
-        async def look(conn: queues.Connection) -> queues.Claimable:
-            asked = limit + len(self._busy)
-            return await queues.claimable(conn, now_ms=now_ms, limit=asked, short=short, turn=turn, live_ms=drain_ms)
-
-        found = await self._lanes.run(look, deadline_s=STORE_DEADLINE_S)
+        self._banks = max(1, found.banks)
+        self._first.keeps_up = not found.more
         self._first.drains = found.oldest_ms is not None and now_ms - found.oldest_ms > drain_ms
-        return [held for held in found.chosen if held.id not in self._busy][:limit]
+        return [held.id for held in found.chosen]
 
-    async def _claim(self, held: list[Held]) -> list[OpenAttempt]:
-        """Record one attempt for each transfer that is still free; commit."""
-        ids = [item.id for item in held]
-        self._busy.update(ids)
+    async def _claim(self, limit: int) -> tuple[int, list[OpenAttempt]]:
+        """Choose up to `limit` transfers and record one attempt for each that is still free; how many were chosen."""
+        chosen: list[UUID] = []
+
+        async def choose(conn: queues.Connection) -> list[UUID]:
+            chosen[:] = await self._choose(conn, limit)
+            return chosen
+
         try:
-            events = [Happened(key, WorkerClaimed(clock.now_ms())) for key in ids]
+            applied = await self._desk.claim(self._lanes, choose, deadline_s=STORE_DEADLINE_S)
+        except StoreFault:
+            raise
+        except Exception:
+            log.exception("%d claims failed together: each is tried by itself", limit)
+            applied = await self._claim_apart(await self._lanes.run(choose, deadline_s=STORE_DEADLINE_S))
+        recorded = ((one, effect) for one in applied for effect in one.effects)
+        attempts = [_to_send(one, effect.number) for one, effect in recorded if isinstance(effect, RecordAttempt)]
+        return len(chosen), attempts
+
+    async def _claim_apart(self, keys: list[UUID]) -> list[Applied]:
+        """The same, where one that fails leaves the others be."""
+        try:
+            events = [Happened(key, WorkerClaimed(clock.now_ms())) for key in keys]
             applied = await self._desk.apply_all(events, deadline_s=STORE_DEADLINE_S)
         except Busy:
             return []
-        finally:
-            self._busy.difference_update(ids)
-        return [
-            _to_send(one, effect.number)
-            for one in applied
-            if one is not None and not isinstance(one, Exception)
-            for effect in one.effects
-            if isinstance(effect, RecordAttempt)
-        ]
+        return [one for one in applied if one is not None and not isinstance(one, Exception)]
 
     async def _send(self, attempts: list[OpenAttempt]) -> None:
         """Send recorded attempts; an answer closes, silence hands over, zero bytes void."""

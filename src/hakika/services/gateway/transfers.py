@@ -6,7 +6,7 @@ An event that was stored already is decided as RECORD_ONLY, so that a batch whos
 executed again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
@@ -35,6 +35,7 @@ from hakika.domain.transfer import (
     TellBank,
     Transfer,
     Verdict,
+    WorkerClaimed,
     decide,
     status_of,
 )
@@ -45,12 +46,13 @@ from hakika.services.signals import HARMLESS
 from hakika.store.gateway import transfers as rows
 from hakika.store.gateway.outgoing import NewMessage
 from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
-from hakika.store.lane import Lane, StoreFault
+from hakika.store.lane import Lane, Lanes, StoreFault
 from hakika.wire.iso20022.messages import StatusItem
 
 BATCH_MAX = 512
 QUEUE_MAX = 20_000
 WRITE_DEADLINE_S = 5.0
+Choice = Callable[[Connection], Awaitable[Sequence[UUID]]]
 LEASE_MS = 6_000  # machine timer: longer than an instruction's HTTP deadline
 
 
@@ -158,6 +160,32 @@ class Desk:
         except (Busy, StoreFault) as fault:
             self._signals.not_stored(fault)
             raise
+
+    async def claim(self, lanes: Lanes, choose: Choice, *, deadline_s: float) -> list[Applied]:
+        """Record an attempt for each transfer that `choose` names, in one transaction with its choice.
+
+        What another transaction is about to decide is left to it, and so nothing is waited for. Raises StoreFault: what
+        may have been recorded is recovery's then. One that the database refuses fails them all.
+        """
+
+        async def work(conn: Connection) -> tuple[list[Happened], list[Applied | None]]:
+            async with conn.pipeline(), conn.transaction():
+                if not (keys := await choose(conn)):
+                    return [], []
+                batch = [Happened(key, WorkerClaimed(clock.now_ms())) for key in keys]
+                changes = Changes.none()
+                results = self._decide_all(batch, await rows.load(conn, keys, waits=False), changes)
+                await rows.write(conn, changes)
+            return batch, results
+
+        try:
+            batch, results = await lanes.run(work, deadline_s=deadline_s)
+        except StoreFault as fault:
+            self._signals.not_stored(fault)
+            raise
+        with HARMLESS:
+            self._count(batch, results)
+        return [applied for applied in results if applied is not None]
 
     async def _work(self, batch: list[Happened]) -> list[Applied | None]:
         work = partial(self._transaction, batch=batch)

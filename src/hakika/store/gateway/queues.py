@@ -3,6 +3,7 @@
 Each query walks one partial index and stops at its limit, however long the backlog is.
 """
 
+from collections import Counter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -44,10 +45,15 @@ class OpenAttempt(msgspec.Struct, frozen=True):
 
 
 class Claimable(NamedTuple):
-    """What may be sent now: some of it, and when the one with the earliest deadline of any bank was received."""
+    """What may be sent now: some of it, and when the one with the earliest deadline of any bank was received.
+
+    `banks` is how many banks have any, and `more` tells that there may be more than was looked at.
+    """
 
     chosen: list[Held]
     oldest_ms: int | None
+    banks: int
+    more: bool
 
 
 class BurnDue(NamedTuple):
@@ -64,7 +70,7 @@ SELECT h.id, b.id, h.uetr, h.deadline_ms, h.received_ms FROM bank b, LATERAL (
     SELECT t.id, t.uetr, t.deadline_ms, t.received_ms FROM transfer t
     WHERE t.bank = b.id AND t.held AND t.valid_until_ms > %(now)s AND t.next_attempt_ms <= %(now)s
       AND t.recalled_reason IS NULL AND NOT t.burn_first
-    ORDER BY t.deadline_ms LIMIT %(limit)s
+    ORDER BY t.deadline_ms LIMIT %(share)s FOR NO KEY UPDATE SKIP LOCKED
 ) h WHERE NOT b.id = ANY(%(short)s::text[])
 """
 
@@ -73,7 +79,7 @@ SELECT h.id, b.id, h.uetr, h.deadline_ms, h.received_ms FROM bank b, LATERAL (
     SELECT t.id, t.uetr, t.deadline_ms, t.received_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason,
         t.burn_first
     FROM transfer t WHERE t.bank = b.id AND t.held
-    ORDER BY t.deadline_ms DESC LIMIT %(limit)s
+    ORDER BY t.deadline_ms DESC LIMIT %(share)s
 ) h WHERE h.valid_until_ms > %(now)s AND h.next_attempt_ms <= %(now)s AND h.recalled_reason IS NULL
   AND NOT h.burn_first AND NOT b.id = ANY(%(short)s::text[])
 """
@@ -150,14 +156,23 @@ async def ended(conn: Connection, transfers: list[UUID]) -> list[UUID]:
 
 
 async def claimable(
-    conn: Connection, *, now_ms: int, limit: int, short: list[str], turn: int = 0, live_ms: int = LIVE_MS
+    conn: Connection,
+    *,
+    now_ms: int,
+    limit: int,
+    short: list[str],
+    share: int | None = None,
+    turn: int = 0,
+    live_ms: int = LIVE_MS,
 ) -> Claimable:
-    """Up to `limit` of what may be sent now; banks in `short` are left out.
+    """Up to `limit` of what may be sent now, and of one bank up to `share`; banks in `short` are left out.
 
     `turn` counts the caller's rounds: it says which bank is first, so that all come round in a small window. What has
-    come within `live_ms` is live traffic where something older waits.
+    come within `live_ms` is live traffic where something older waits. What waits for longest is locked, and what others
+    have locked is theirs: so processes beside each other do not choose the same.
     """
-    values = {"now": now_ms, "limit": limit, "short": short}
+    share = limit if share is None else share
+    values = {"now": now_ms, "share": share, "short": short}
     waiting = [Held(*r) for r in await (await conn.execute(_OLDEST, values)).fetchall()]
     oldest_ms = min((held.received_ms for held in waiting), default=None)
     since_ms = now_ms - live_ms
@@ -165,7 +180,10 @@ async def claimable(
     if oldest_ms is not None and oldest_ms < since_ms:
         latest = [Held(*r) for r in await (await conn.execute(_NEWEST, values)).fetchall()]
         live = [held for held in latest if held.received_ms >= since_ms]
-    return Claimable(_fair(waiting, live, limit, turn, since_ms), oldest_ms)
+    each = Counter(held.bank for held in waiting)
+    chosen = _fair(waiting, live, limit, turn, since_ms)
+    more = len(chosen) < len({held.id for held in (*waiting, *live)}) or share in each.values()
+    return Claimable(chosen, oldest_ms, len(each), more)
 
 
 def _fair(oldest: list[Held], live: list[Held], limit: int, turn: int, since_ms: int) -> list[Held]:

@@ -76,6 +76,7 @@ SELECT id, bank, uetr, status, valid_until_ms, return_at_ms, deadline_ms, recall
     burn_first, creditor_msisdn, amount_minor, currency, msg_id, end_to_end_id, instruction_id, transaction_id
 FROM transfer WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
+_LOCK_FREE = f"{_LOCK} SKIP LOCKED"
 _ATTEMPTS = """
 SELECT transfer, number, outcome, reason, lease_token FROM attempt
 WHERE transfer = ANY(%s) ORDER BY transfer, number
@@ -86,10 +87,13 @@ WHERE transfer = ANY(%s)
 """
 
 
-async def load(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, Loaded]:
-    """The named transfers, locked until the transaction ends; unknown ids are left out."""
+async def load(conn: Connection, ids: Iterable[UUID], *, waits: bool = True) -> dict[UUID, Loaded]:
+    """The named transfers, locked until the transaction ends; unknown ids are left out.
+
+    So are those that another transaction has locked, where it does not wait for them.
+    """
     wanted = uuids([key.bytes for key in sorted(set(ids))])
-    locked = await conn.execute(_LOCK, (wanted,))
+    locked = await conn.execute(_LOCK if waits else _LOCK_FREE, (wanted,))
     attempts = await conn.execute(_ATTEMPTS, (wanted,))
     returns = await conn.execute(_RETURNS, (wanted,))
     rows = await locked.fetchall()
