@@ -73,9 +73,12 @@ async def test_where_the_window_has_no_room_for_all_that_is_fresh_all_of_it_wait
     assert way.in_flight == 0
 
 
-async def test_a_backlog_is_known_by_its_age(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("drain_s", [0.5, 60.0])
+async def test_a_backlog_is_known_by_its_age_or_by_an_outage(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, drain_s: float
+) -> None:
     """And expected from the moment on at which nothing can be sent: nobody is refused before the first look."""
-    monkeypatch.setattr(delivery, "DRAIN_S", 0.5)
+    monkeypatch.setattr(delivery, "DRAIN_S", drain_s)
     await gateway.custody(*many(3))
     core = OddCore(trouble=lambda: "unreachable")
     async with Works.running(gateway, core) as works:

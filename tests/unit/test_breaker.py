@@ -158,3 +158,13 @@ def test_no_fresh_transfer_between_a_silence_and_its_resolution(steps: list[str]
         if breaker.sendable(now_s):
             assert not doubted
             assert breaker.live(now_s)
+
+
+def test_how_long_it_has_flown() -> None:
+    breaker = Breaker()
+    assert breaker.flowing_s(100.0) == 0.0
+    breaker.answered(100.0)
+    breaker.resolved(100.0)
+    assert breaker.flowing_s(107.5) == 7.5
+    breaker.silent(108.0)
+    assert breaker.flowing_s(109.0) == 0.0

@@ -71,6 +71,10 @@ class Breaker:
         """Fresh instructions may be recorded and sent."""
         return not self.open and not self.doubts and self.live(now_s)
 
+    def flowing_s(self, now_s: float) -> float:
+        """For how long fresh transfers have flown; 0 while they do not."""
+        return 0.0 if self.open else max(0.0, now_s - self.calm_since_s)
+
     def full(self) -> bool:
         """The window is as wide as usual: no doubt for a while."""
         return self.window >= WINDOW_USUAL
