@@ -17,7 +17,7 @@ from hakika.domain.transfer import FOR_PEOPLE_MS
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway import queues
 from hakika.store.gateway.queues import LIVE_MS, Claimable, Held
-from hakika.store.lane import Lanes
+from hakika.store.lane import BY_KEY, Lanes
 
 BANKS = [f"bank-{letter}" for letter in "abcdefg"]
 NOW_MS = 100_000
@@ -279,3 +279,23 @@ async def test_doubts_and_backlog_are_counted(asked: Queues) -> None:
     attempt = asked.sql.attempt(first)
     assert await asked.doubts() == (1, 1_000)
     assert await asked.doubts(attempt) == (0, None)
+
+
+@pytest.mark.parametrize("query", [queues._OLDEST, queues._NEWEST, queues._RETURNS_DUE], ids=["old", "new", "returns"])
+async def test_a_look_reads_no_more_than_it_takes(gateway_database: RoleAccess, query: str) -> None:
+    """The planner, whose statistics are of an empty table, walks along the index and sorts nothing."""
+    lanes = Lanes(gateway_database.app_url, size=1, name="test", setup=BY_KEY)
+    sql = Sql.open(gateway_database)
+    for number in range(50):
+        values = sql.transfer_values(received=1, valid=NOW_MS + 1, return_at=NOW_MS + 2, deadline=NOW_MS + 10 + number)
+        sql.app.execute(ADD_TRANSFER, values)
+    values = {"now": NOW_MS, "share": 3, "limit": 3, "short": [], "for_people": FOR_PEOPLE_MS}
+    plan = await lanes.run(lambda conn: _explained(conn, query, values), deadline_s=ANSWER_S)
+    assert "Index Scan" in plan and "transfer_in_custody" in plan, plan
+    assert not [word for word in ("Bitmap", "Seq Scan", "Sort") if word in plan], plan
+    sql.close()
+    await lanes.close()
+
+
+async def _explained(conn: Any, query: str, values: dict[str, Any]) -> str:
+    return "\n".join(row[0] for row in await (await conn.execute("EXPLAIN " + query, values)).fetchall())

@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 ROUNDS = 2  # rounds under way at once: one is being sent while another is being recorded
 TOGETHER = 500  # events given to the desk at once
 IDLE_S = 0.5
-# Machine timer: what has waited for longer in custody is a backlog, and so is what came while nothing could be sent; what
-# has come since is live traffic.
+# Machine timer: what has waited for longer in custody is a backlog, and so is what came while nothing could be sent;
+# what has come since is live traffic.
 DRAIN_S = 10.0
 LOOK_S = 0.25  # between two looks for what waits in custody, while intake records all that comes
 STORE_DEADLINE_S = 5.0
