@@ -299,3 +299,14 @@ async def test_a_look_reads_no_more_than_it_takes(gateway_database: RoleAccess, 
 
 async def _explained(conn: Any, query: str, values: dict[str, Any]) -> str:
     return "\n".join(row[0] for row in await (await conn.execute("EXPLAIN " + query, values)).fetchall())
+
+
+async def test_a_backlog_may_be_young(asked: Queues) -> None:
+    """It came while nothing could be sent: the latest goes first, three of four, and the oldest beside it."""
+    keys = [asked.held("bank-a", NOW_MS + 10_000 + n, received=NOW_MS - 2_000 + n) for n in range(40)]
+    found: Claimable = await asked.ask(
+        lambda conn: queues.claimable(conn, now_ms=NOW_MS, limit=8, short=[], live_ms=LIVE_MS, backlog_ms=500)
+    )
+    chosen = [held.id for held in found.chosen]
+    assert [one for one in chosen if one in keys[:20]] == keys[:2]
+    assert [one for one in chosen if one in keys[20:]] == keys[:-7:-1]

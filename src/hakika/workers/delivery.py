@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 ROUNDS = 2  # rounds under way at once: one is being sent while another is being recorded
 TOGETHER = 500  # events given to the desk at once
 IDLE_S = 0.5
-# Machine timer: what has waited for longer in custody is a backlog, and so is what came while nothing could be sent;
-# what has come since is live traffic.
+# Machine timer: what has waited for longer in custody, or since before anything could be sent, is a backlog; beside
+# one, what has come within this is live traffic.
 DRAIN_S = 10.0
 LOOK_S = 0.25  # between two looks for what waits in custody, while intake records all that comes
 STORE_DEADLINE_S = 5.0
@@ -298,7 +298,8 @@ class Delivery:
 
     async def _choose(self, conn: queues.Connection, limit: int) -> list[UUID]:
         """Which transfers are claimed now; what was seen of the rest is noted."""
-        now_ms, live_ms = clock.now_ms(), int(1000 * min(DRAIN_S, self._link.breaker.flowing_s(clock.monotonic_s())))
+        now_ms, live_ms = clock.now_ms(), int(1000 * DRAIN_S)
+        backlog_ms = min(live_ms, int(1000 * self._link.breaker.flowing_s(clock.monotonic_s())))
         found = await queues.claimable(
             conn,
             now_ms=now_ms,
@@ -307,11 +308,12 @@ class Delivery:
             share=max(1, ceil(limit / self._banks)),
             turn=self._turn,
             live_ms=live_ms,
+            backlog_ms=backlog_ms,
         )
         self._turn += 1
         self._banks = max(1, found.banks)
         self._first.keeps_up = not found.more
-        self._first.drains = found.oldest_ms is not None and now_ms - found.oldest_ms > live_ms
+        self._first.drains = found.oldest_ms is not None and now_ms - found.oldest_ms > backlog_ms
         return [held.id for held in found.chosen]
 
     async def _claim(self, limit: int) -> tuple[int, list[OpenAttempt]]:

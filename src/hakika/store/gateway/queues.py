@@ -164,29 +164,31 @@ async def claimable(
     share: int | None = None,
     turn: int = 0,
     live_ms: int = LIVE_MS,
+    backlog_ms: int | None = None,
 ) -> Claimable:
     """Up to `limit` of what may be sent now, and of one bank up to `share`; banks in `short` are left out.
 
-    `turn` counts the caller's rounds: it says which bank is first, so that all come round in a small window. What has
-    come within `live_ms` is live traffic where something older waits. What waits for longest is locked, and what others
-    have locked is theirs: so processes beside each other do not choose the same.
+    `turn` counts the caller's rounds: it says which bank is first, so that all come round in a small window. Where
+    something waits for longer than `backlog_ms` (`live_ms` unless given), what has come within `live_ms` is live, the
+    latest first. What waits for longest is locked, and what others have locked is theirs: so processes beside each
+    other do not choose the same.
     """
     share = limit if share is None else share
     values = {"now": now_ms, "share": share, "short": short}
     waiting = [Held(*r) for r in await (await conn.execute(_OLDEST, values)).fetchall()]
     oldest_ms = min((held.received_ms for held in waiting), default=None)
-    since_ms = now_ms - live_ms
+    before_ms = now_ms - (live_ms if backlog_ms is None else backlog_ms)
     live: list[Held] = []
-    if oldest_ms is not None and oldest_ms < since_ms:
+    if oldest_ms is not None and oldest_ms < before_ms:
         latest = [Held(*r) for r in await (await conn.execute(_NEWEST, values)).fetchall()]
-        live = [held for held in latest if held.received_ms >= since_ms]
+        live = [held for held in latest if held.received_ms >= now_ms - live_ms]
     each = Counter(held.bank for held in waiting)
-    chosen = _fair(waiting, live, limit, turn, since_ms)
+    chosen = _fair(waiting, live, limit, turn, before_ms)
     more = len(chosen) < len({held.id for held in (*waiting, *live)}) or share in each.values()
     return Claimable(chosen, oldest_ms, len(each), more)
 
 
-def _fair(oldest: list[Held], live: list[Held], limit: int, turn: int, since_ms: int) -> list[Held]:
+def _fair(oldest: list[Held], live: list[Held], limit: int, turn: int, before_ms: int) -> list[Held]:
     """Alternate over the banks; in each the earliest deadline first, and beside a backlog what has just come.
 
     Most of what can be sent is for live traffic then: with less than it needs, it would wait for the whole backlog. As
@@ -196,7 +198,7 @@ def _fair(oldest: list[Held], live: list[Held], limit: int, turn: int, since_ms:
     for held in oldest:
         lanes.setdefault(held.bank, ([], []))[0].append(held)
     for held in live:
-        if (lane := lanes.get(held.bank)) is not None and lane[0][0].received_ms < since_ms:
+        if (lane := lanes.get(held.bank)) is not None and lane[0][0].received_ms < before_ms:
             lane[1].append(held)
     if not lanes:
         return []
