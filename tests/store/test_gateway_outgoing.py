@@ -61,7 +61,7 @@ async def taken(gateway: Gateway, now_ms: int, until_ms: int, bank: str = "bank-
 
 async def gather(gateway: Gateway, bank: str = "bank-a", lanes: Any = None) -> int:
     """How many messages were made of what waits."""
-    return len(await outgoing.gather(lanes or gateway.lanes, bank, sends=True))
+    return len(await outgoing.gather(lanes or gateway.lanes, bank, sends=100))
 
 
 async def test_statuses_share_a_report_and_each_return_is_alone(gateway: Gateway) -> None:
@@ -237,3 +237,13 @@ async def test_a_backlog_is_gathered_in_bounded_steps(gateway: Gateway, monkeypa
     monkeypatch.setattr(outgoing, "GATHER_MAX", 4)
     await happened(gateway, await custody(gateway, 10), ClockReturnDue(10**15))
     assert [await gather(gateway) for _ in range(4)] == [4, 4, 2, 0]
+
+
+async def test_what_its_gatherer_cannot_send_now_is_anybodys(gateway: Gateway) -> None:
+    """Of a thousand returns at once the first few are its own, and no other waits for it."""
+    await happened(gateway, await custody(gateway, 5), ClockReturnDue(10**15))
+    made = await outgoing.gather(gateway.lanes, "bank-a", sends=2)
+    now_ms = clock.now_ms()
+    found = await taken(gateway, now_ms, now_ms + outgoing.SENDING_MS)
+    assert [item.msg_id for item in found] == [message.msg_id for message in made[2:]]
+    assert len(await taken(gateway, now_ms + 2 * outgoing.SENDING_MS, 0)) == 5

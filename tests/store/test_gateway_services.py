@@ -224,7 +224,7 @@ async def returned(gateway: Gateway) -> tuple[StatusInquiry, ReturnAcknowledged]
 
 async def test_a_return_is_acknowledged_once(gateway: Gateway) -> None:
     _, item = await returned(gateway)
-    await outgoing.gather(gateway.lanes, "bank-a", sends=True)
+    await outgoing.gather(gateway.lanes, "bank-a", sends=100)
     for _ in range(2):
         assert await gateway.acts.acknowledge("bank-a", ReturnAcknowledgement("A-1", (item,))) is None
     rows = await gateway.rows(

@@ -32,7 +32,7 @@ GATHER_S = 0.02
 IDLE_S = 0.5
 AT_ONCE = 16
 LOOK_S = 0.2  # between two looks for what is due, while there is not much of it
-KEPT = 64  # messages of our own that wait here for a place; what comes beyond them is found when it is due
+KEPT = 64  # messages of our own that wait here for a place; what is beyond them is found when it is due
 RETURN_REPEAT_MS = 3_000  # a return that was taken but not acknowledged is sent again after this
 BACKOFF_FIRST_MS = 500
 BACKOFF_MAX_MS = 5_000
@@ -91,7 +91,8 @@ class Courier:
         """Turn facts of the outbox into messages as they come."""
         while True:
             try:
-                made = await outgoing.gather(self._lanes, self._bank, sends=True)
+                room = 0 if self._silent else max(0, KEPT - len(self._queue))
+                made = await outgoing.gather(self._lanes, self._bank, sends=room)
             except StoreFault as fault:
                 log.warning("courier %s: the gateway's database does not answer: %s", self._bank, fault)
                 await asyncio.sleep(clock.jitter(0.3))
@@ -101,8 +102,9 @@ class Courier:
                 await asyncio.sleep(BUG_PAUSE_S)
                 continue
             if made:
-                for message in made:
+                for message in made[:room]:
                     self.hand(message)
+                self._more = self._more or len(made) > room
                 continue
             self.wake.clear()
             try:

@@ -126,7 +126,7 @@ class Acts:
             return Inquired(row, None)
         body = await self._return_body(row.id)
         if body is None:
-            await outgoing.gather(self._lanes, bank, sends=False)
+            await outgoing.gather(self._lanes, bank, sends=0)
             body = await self._return_body(row.id)
         return Inquired(row, body)
 

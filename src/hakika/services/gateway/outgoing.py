@@ -27,13 +27,15 @@ ALREADY_CREDITED = "ARDT"  # external cancellation status reason: the money has 
 STATUSES = frozenset({"final", "held"})  # kinds of facts that a pacs.002 carries
 
 
-async def gather(lanes: Lanes, bank: str, *, sends: bool) -> list[NewMessage]:
-    """Make messages of the facts that wait for this bank, up to GATHER_MAX; the caller sends them, or any courier."""
-    ours_ms = SENDING_MS if sends else 0
-    return await lanes.run(lambda conn: _gather(conn, bank, ours_ms), deadline_s=WRITE_DEADLINE_S)
+async def gather(lanes: Lanes, bank: str, *, sends: int) -> list[NewMessage]:
+    """Make messages of the facts that wait for this bank, up to GATHER_MAX of them.
+
+    The first `sends` messages are the caller's to send; the others are due at once, for any courier.
+    """
+    return await lanes.run(lambda conn: _gather(conn, bank, sends), deadline_s=WRITE_DEADLINE_S)
 
 
-async def _gather(conn: Connection, bank: str, ours_ms: int) -> list[NewMessage]:
+async def _gather(conn: Connection, bank: str, sends: int) -> list[NewMessage]:
     async with conn.transaction():
         facts = await rows.waiting(conn, bank, GATHER_MAX)
         if not facts:
@@ -53,7 +55,7 @@ async def _gather(conn: Connection, bank: str, ours_ms: int) -> list[NewMessage]
                 )
                 messages.append(_new(msg_id, bank, fact.kind, body, now_ms))
                 carried.append((fact.seq, msg_id))
-        messages = [message._replace(next_send_ms=now_ms + ours_ms) for message in messages]
+        messages[sends:] = [message._replace(next_send_ms=now_ms) for message in messages[sends:]]
         await rows.add(conn, messages, carried)
     return messages
 
