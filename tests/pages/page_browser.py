@@ -45,6 +45,10 @@ def serving(answers: dict[str, Served]) -> Iterator[str]:
     """A server on loopback that gives these answers by path; yields its base URL."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.do_GET()
+
         def do_GET(self) -> None:
             found = answers.get(self.path.partition("?")[0])
             self.send_response(found.status if found else 404)
