@@ -23,8 +23,8 @@ import psycopg
 import pytest
 from platform_harness import Platform, wait_until
 
-from hakika.domain.ids import attempt_id
 from hakika.domain.transfer import ATTEMPTS_MAX
+from hakika.ids import attempt_id
 from hakika.services.core.incarnation import raise_incarnation
 from hakika.store.embedded import EmbeddedPostgres
 

@@ -15,7 +15,7 @@ import pytest
 from gateway_desk_kit import HOLDER, Gateway, credit
 
 from hakika import clock
-from hakika.domain.ids import attempt_id
+from hakika.ids import attempt_id
 from hakika.outbound.core import NoAnswer, NotSent
 from hakika.services.gateway import first_attempts
 from hakika.services.gateway import transfers as desk_service

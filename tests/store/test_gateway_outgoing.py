@@ -12,9 +12,9 @@ import pytest
 from gateway_desk_kit import ANSWER_S, ForgetfulLane, Gateway, credit, recall_of
 
 from hakika import clock
-from hakika.domain.ids import return_id
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Event, Outcome, WorkerClaimed
+from hakika.ids import return_id
 from hakika.services.gateway import outgoing
 from hakika.services.gateway.acts import Recalled
 from hakika.services.gateway.transfers import Happened

@@ -18,7 +18,6 @@ from gateway_kit import Templates
 from gateway_workers_kit import ENDED, OddCore, Works, reconciled, shorten
 
 from hakika import clock
-from hakika.domain.ids import attempt_id
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import (
     ATTEMPTS_MAX,
@@ -31,6 +30,7 @@ from hakika.domain.transfer import (
     SenderWroteNothing,
     WorkerClaimed,
 )
+from hakika.ids import attempt_id
 from hakika.services.gateway.incarnation import raise_incarnation
 from hakika.services.gateway.intake import BANK_CLOCK_MS, Custody
 from hakika.services.gateway.transfers import Happened

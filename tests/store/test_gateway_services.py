@@ -13,10 +13,10 @@ import pytest
 from gateway_desk_kit import ANSWER_S, HOLDER, KEY, SIGNER, Gateway, credit, message, recall_of
 
 from hakika import clock
-from hakika.domain.ids import return_id
 from hakika.domain.intake import Conflict
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome, WorkerClaimed
+from hakika.ids import return_id
 from hakika.services.gateway import outgoing
 from hakika.services.gateway.acts import Inquired, Leashed, UnknownReturn
 from hakika.services.gateway.answers import acceptance

@@ -16,9 +16,9 @@ from gateway_desk_kit import HOLDER, Gateway, credit, recall_of
 from gateway_workers_kit import ENDED, OddCore, Works, many, reconciled, shorten
 
 from hakika import clock
-from hakika.domain.ids import attempt_id
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome, SenderWroteNothing, WorkerClaimed
+from hakika.ids import attempt_id
 from hakika.services.gateway.transfers import Happened
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway import queues

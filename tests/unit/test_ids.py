@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakika.domain.ids import PREFIXES, attempt_id, derived, member_id, reference_text, shown
+from hakika.ids import PREFIXES, attempt_id, derived, member_id, reference_text, shown
 
 UETR = UUID("11111111-2222-4333-8444-555555555555")
 

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import pytest
 
-from hakika.domain.intake import Conflict, KnownMessage, KnownTransfer, Line, Taken, decide_intake
+from hakika.domain.intake import Conflict, KnownTransfer, Line, Taken, decide_intake
 
 BODY, OTHER_BODY = b"b" * 32, b"o" * 32
 CONTENT, OTHER_CONTENT = b"c" * 32, b"d" * 32
-U1, U2, U3 = UUID(int=1), UUID(int=2), UUID(int=3)
+U1, U2 = UUID(int=1), UUID(int=2)
 
 # (what is known of the transfer) -> line, or None where the whole message is a conflict
 TRANSFER = {
@@ -26,17 +26,17 @@ TRANSFER = {
 }
 MESSAGE = {
     "fresh": (None, False),
-    "same bytes": (KnownMessage(BODY, (U1, U2)), False),
-    "other bytes": (KnownMessage(OTHER_BODY, (U1, U2)), True),
+    "same bytes": (BODY, False),
+    "other bytes": (OTHER_BODY, True),
 }
 
 
 @pytest.mark.parametrize(("message", "first", "second"), list(product(MESSAGE, TRANSFER, TRANSFER)))
 def test_every_case(message: str, first: str, second: str) -> None:
-    known_message, replayed = MESSAGE[message]
+    known_sha256, replayed = MESSAGE[message]
     stored = {U1: TRANSFER[first][0], U2: TRANSFER[second][0]}
     known = {uetr: row for uetr, row in stored.items() if row is not None}
-    decided = decide_intake(BODY, [(U1, CONTENT), (U2, CONTENT)], known_message, known)
+    decided = decide_intake(BODY, [(U1, CONTENT), (U2, CONTENT)], known_sha256, known)
     lines = (TRANSFER[first][1], TRANSFER[second][1])
     if replayed:
         assert isinstance(decided, Conflict)
@@ -46,7 +46,7 @@ def test_every_case(message: str, first: str, second: str) -> None:
         assert decided.code == "id_conflict"
         assert decided.field == f"CdtTrfTxInf[{lines.index(None) + 1}]/PmtId/UETR"
     else:
-        assert decided == Taken(tuple(line for line in lines if line), replay=known_message is not None)
+        assert decided == Taken(tuple(line for line in lines if line), replay=known_sha256 is not None)
 
 
 def test_other_content_in_custody_is_a_conflict_not_a_status() -> None:
@@ -60,7 +60,7 @@ def test_other_content_in_custody_is_a_conflict_not_a_status() -> None:
 
 def test_replayed_message_id_is_a_conflict_not_a_status() -> None:
     for known in ({}, {U1: KnownTransfer(None, rejected=True)}, {U1: KnownTransfer(CONTENT, rejected=False)}):
-        decided = decide_intake(BODY, [(U1, CONTENT)], KnownMessage(OTHER_BODY, (U3,)), known)
+        decided = decide_intake(BODY, [(U1, CONTENT)], OTHER_BODY, known)
         assert isinstance(decided, Conflict)
 
 

@@ -20,9 +20,9 @@ import psycopg
 from psycopg import sql
 
 import hakika.counterparties
-from hakika.domain.ids import attempt_id, member_id, reference_text
-from hakika.domain.ids import return_id as return_id_of
 from hakika.domain.ledger import Kind, Row
+from hakika.ids import attempt_id, member_id, reference_text
+from hakika.ids import return_id as return_id_of
 from hakika.simulator.checker import Targets, VerifyResult
 from hakika.store.core.chain import FIRST, Link, anchor_hash, next_link
 from hakika.store.embedded import EmbeddedPostgres, RoleAccess

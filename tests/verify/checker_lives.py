@@ -5,7 +5,7 @@ from uuid import UUID
 
 from checker_books import WALLETS, World, an_id, fee_of, transfer_id
 
-from hakika.domain.ids import attempt_id
+from hakika.ids import attempt_id
 
 AMOUNT = 1_500_00
 SMALL = 50_00

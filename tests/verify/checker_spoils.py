@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 from checker_books import World, transfer_id
 from checker_lives import A, attempt_of, uetr_of
 
-from hakika.domain.ids import member_id, return_id
+from hakika.ids import member_id, return_id
 
 
 @dataclass(frozen=True)

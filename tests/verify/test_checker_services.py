@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from checker_books import Bank, Gateway, Place, lines
 
-from hakika.domain.ids import attempt_id
 from hakika.domain.ledger import Entry, Kind, Set
+from hakika.ids import attempt_id
 from hakika.services.core.commands import Credit
 from hakika.services.core.role import CoreRole, build
 from hakika.simulator.checker import Targets, verify

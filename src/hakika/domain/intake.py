@@ -5,17 +5,12 @@ canonical content without group header. A refused resend never carries a transac
 custody: it is a conflict (HTTP 409), so that no bank re-credits a customer whose transfer is under way.
 """
 
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID
+from typing import TypeVar
 
-
-@dataclass(frozen=True, slots=True)
-class KnownMessage:
-    """A pacs.008 taken before under this MsgId."""
-
-    body_sha256: bytes
-    uetrs: tuple[UUID, ...]
+Uetr = TypeVar("Uetr", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +49,18 @@ class Taken:
 
 def decide_intake(
     body_sha256: bytes,
-    contents: list[tuple[UUID, bytes]],
-    known_message: KnownMessage | None,
-    known: dict[UUID, KnownTransfer],
-    unserved: frozenset[UUID] = frozenset(),
+    contents: Sequence[tuple[Uetr, bytes]],
+    known_sha256: bytes | None,
+    known: Mapping[Uetr, KnownTransfer],
+    unserved: Collection[Uetr] = (),
 ) -> Taken | Conflict:
     """The answer to a message of `contents` (UETR, content hash), ids looked up before everything else.
 
+    `known_sha256` is of the message taken before under the same MsgId, None when there was none.
     `unserved` are the transfers whose currency the operator does not serve at this moment: a refusal by state,
     so it is stored with its id before it is told, and stays when the currency is served one day.
     """
-    if known_message is not None and known_message.body_sha256 != body_sha256:
+    if known_sha256 not in (None, body_sha256):
         return Conflict("message_replayed", "GrpHdr/MsgId", "was used before with other content; use a new MsgId")
     lines = []
     for index, (uetr, content) in enumerate(contents):
@@ -79,4 +75,4 @@ def decide_intake(
             field = f"CdtTrfTxInf[{index + 1}]/PmtId/UETR"
             rule = "is in custody with other content; ask its status by pacs.028, do not re-credit"
             return Conflict("id_conflict", field, rule)
-    return Taken(tuple(lines), replay=known_message is not None)
+    return Taken(tuple(lines), replay=known_sha256 is not None)

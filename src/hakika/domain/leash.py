@@ -5,8 +5,8 @@ first inquiry about a transfer 90 s after it was received, at most 3 in 2 h. A p
 """
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from uuid import UUID
 
 FIRST_AFTER_S = 90.0  # policy: NPCI circular of April 2025
 BUDGET = 3
@@ -19,9 +19,9 @@ class Leash:
     """Inquiries about each transfer, policies divided by `scale`; forgets the least recent beyond its bound."""
 
     scale: float
-    _asked: OrderedDict[UUID, list[int]] = field(default_factory=OrderedDict)
+    _asked: OrderedDict[Hashable, list[int]] = field(default_factory=OrderedDict)
 
-    def retry_after_s(self, transfer: UUID, received_ms: int, now_ms: int) -> float:
+    def retry_after_s(self, transfer: Hashable, received_ms: int, now_ms: int) -> float:
         """0.0 when this inquiry is within the leash (and counted), else how long the bank should wait."""
         first_ms = received_ms + int(FIRST_AFTER_S * 1000 / self.scale)
         if now_ms < first_ms:

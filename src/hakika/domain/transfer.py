@@ -10,11 +10,10 @@ Attempts, recalls, returns and reversals of other rails fit here as further even
 adds RESERVED, which this table already carries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
-from uuid import UUID
 
 from hakika.domain.deadlines import Deadlines
 from hakika.domain.reasons import InvariantBroken, Reason
@@ -134,7 +133,7 @@ class Return:
 class Transfer:
     """The facts about one transfer that decide its life."""
 
-    id: UUID
+    id: Hashable  # names the transfer in errors; nothing is decided by it
     deadlines: Deadlines
     attempts: tuple[Attempt, ...] = ()
     returned: Return | None = None

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from hakika.domain.deadlines import HOUSE_4H
-from hakika.domain.ids import derived
 from hakika.domain.reasons import InvariantBroken
 from hakika.health.assessment import AGGREGATES, Assessment, Found, proper
 from hakika.health.incident import Incident, Recorded, Refusal, Stage, closable, decide
@@ -30,6 +29,7 @@ from hakika.health.incident_events import (
     Relapsed,
     Updated,
 )
+from hakika.ids import derived
 
 IDENTIFY_MS = 10_000  # machine timer: a cause that is named the same for so long is named in public
 MEASURE_EVERY_MS = 15_000  # machine timer: conditions are recorded this often at most

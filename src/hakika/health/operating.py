@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from hakika import clock
-from hakika.domain.ids import derived
 from hakika.health import assessment as plain
 from hakika.health.assessment import DEGRADED, UNAVAILABLE, Assessment
 from hakika.health.deciding import Act
@@ -29,6 +28,7 @@ from hakika.health.incident_events import (
     OperatorWrote,
 )
 from hakika.health.records import Connection, incidents_of, row_of
+from hakika.ids import derived
 from hakika.store.health import incidents as rows
 from hakika.store.health import judging
 from hakika.store.health.incidents import WindowRow

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
-from hakika.domain.ids import shown as shown_id
 from hakika.health.assessment import Assessment, proper
 from hakika.health.incident import Incident, Origin, Recorded, Stage, decide
 from hakika.health.incident_events import (
@@ -30,6 +29,7 @@ from hakika.health.naming import Named
 from hakika.health.page import model as page
 from hakika.health.page.model import How, News, OperatorWords, Template, Title
 from hakika.health.shown import Shown
+from hakika.ids import shown as shown_id
 from hakika.store.health.incidents import WindowRow
 from hakika.store.health.judging import DayRow
 

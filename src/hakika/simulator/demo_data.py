@@ -13,7 +13,7 @@ import httpx2
 import msgspec
 
 from hakika import clock
-from hakika.domain.ids import derived
+from hakika.ids import derived
 from hakika.simulator.folder import StateFolder
 from hakika.simulator.plan import CURRENCY, Plan, Wallet, demo_wallets, synthetic_wallets
 from hakika.wire.bank_api import QuoteAnswer, QuoteRequest

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from hakika import clock
 from hakika.domain.breaker import Breaker
-from hakika.domain.ids import attempt_id
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import CoreAnswered, Outcome, RecordAttempt, SenderWroteNothing, WorkerClaimed
+from hakika.ids import attempt_id
 from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.flusher import Busy
 from hakika.services.gateway.first_attempts import FirstAttempts
@@ -104,10 +104,10 @@ def _to_send(claimed: Applied, number: int) -> OpenAttempt:
     """The attempt that was just recorded, from the row of its transfer: nobody else can hold its first lease."""
     row, transfer = claimed.row, claimed.transfer
     if row.creditor_msisdn is None or row.amount_minor is None or row.currency is None:
-        raise InvariantBroken(f"transfer {transfer.id}: in custody without its columns")
+        raise InvariantBroken(f"transfer {row.id}: in custody without its columns")
     return OpenAttempt(
         id=attempt_id(row.bank, row.uetr, number),
-        transfer=transfer.id,
+        transfer=row.id,
         number=number,
         lease_token=1,
         bank=row.bank,

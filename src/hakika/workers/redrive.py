@@ -14,8 +14,8 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from hakika import clock
-from hakika.domain.ids import attempt_id
 from hakika.domain.transfer import CoreAnswered, Outcome
+from hakika.ids import attempt_id
 from hakika.outbound.core import CoreClient
 from hakika.services.gateway.transfers import LEASE_MS, Happened
 from hakika.store.gateway import queues, restores

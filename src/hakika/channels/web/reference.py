@@ -7,8 +7,8 @@ does not decode to 16 bytes and encode back to the same text is no reference, an
 import base64
 import re
 
-from hakika.domain.ids import reference_text
 from hakika.domain.reasons import InvariantBroken
+from hakika.ids import reference_text
 
 REFERENCE_BYTES = 16
 REFERENCE_CHARS = 26

@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
-from hakika.domain import ids, ledger, tariff
+from hakika import ids
+from hakika.domain import ledger, tariff
 from hakika.domain.ledger import Code, Entry, Kind, Set
 from hakika.domain.reasons import Reason
 from hakika.store.core.batches import Looked, WalletAccount

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from hakika import clock
-from hakika.domain.ids import return_id
 from hakika.domain.leash import Leash
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.domain.transfer import (
@@ -20,6 +19,7 @@ from hakika.domain.transfer import (
     Verdict,
     status_of,
 )
+from hakika.ids import return_id
 from hakika.services.gateway import outgoing
 from hakika.services.gateway.outgoing import ALREADY_CREDITED
 from hakika.services.gateway.transfers import Desk, Happened

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hakika.domain.ids import reference_text
 from hakika.domain.reasons import InvariantBroken, Reason
+from hakika.ids import reference_text
 from hakika.services.gateway.intake import Custody
 from hakika.store.gateway.intake import CustodyRow
 from hakika.wire.bank_api import RECEIPT_INLINE_MAX, CustodyReceipt, ReceiptTransfer

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from hakika import clock
 from hakika.domain.deadlines import Deadlines
-from hakika.domain.ids import attempt_id
 from hakika.domain.transfer import RecordAttempt, Transfer, WorkerClaimed, decide
+from hakika.ids import attempt_id
 from hakika.services.gateway.transfers import LEASE_MS
 from hakika.store.gateway.intake import NewTransfer
 from hakika.store.gateway.queues import OpenAttempt

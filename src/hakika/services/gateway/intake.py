@@ -18,7 +18,7 @@ from psycopg.errors import UniqueViolation
 
 from hakika import clock
 from hakika.domain.deadlines import deadlines_for
-from hakika.domain.intake import Conflict, KnownMessage, KnownTransfer, Line, Taken, decide_intake
+from hakika.domain.intake import Conflict, KnownTransfer, Line, Taken, decide_intake
 from hakika.domain.reasons import InvariantBroken, Reason
 from hakika.services.flusher import Busy, Flusher
 from hakika.services.gateway.admission import Admission
@@ -68,7 +68,7 @@ class Custody(msgspec.Struct, frozen=True):
 class _Known:
     """What was looked up, growing as the batch is decided in order."""
 
-    messages: dict[tuple[str, str], tuple[bytes, int, str, tuple[UUID, ...]]]
+    messages: dict[tuple[str, str], tuple[bytes, int, str]]
     transfers: dict[Key, CustodyRow]
 
 
@@ -193,11 +193,10 @@ class Intake:
             if (row := known.transfers.get((bank, t.uetr))) is not None
         }
         contents = [(t.uetr, digest) for t, digest in zip(message.transfers, item.contents, strict=True)]
-        seen = KnownMessage(before[0], before[3]) if before else None
         unserved = frozenset(t.uetr for t in message.transfers if t.currency not in self._currencies)
         if self._doubtful(item):
             unserved = frozenset()  # it may have been credited when its currency was served: the burn says so
-        decision = decide_intake(item.body_sha256, contents, seen, stored, unserved)
+        decision = decide_intake(item.body_sha256, contents, before[0] if before else None, stored, unserved)
         if isinstance(decision, Conflict):
             return decision
         received_ms, kid = (before[1], before[2]) if before else (clock.now_ms(), self._receipt_kid)
@@ -215,13 +214,12 @@ class Intake:
         messages: list[MessageRow],
         transfers: list[NewTransfer],
     ) -> None:
-        uetrs = tuple(t.uetr for t in item.message.transfers)
         row = MessageRow(
             item.bank.id, item.message.msg_id, item.body_sha256, item.body, item.signature, received_ms,
-            self._receipt_kid, uetrs,
+            self._receipt_kid, tuple(t.uetr for t in item.message.transfers),
         )  # fmt: skip
         messages.append(row)
-        known.messages[(row.bank, row.msg_id)] = (row.body_sha256, received_ms, row.receipt_kid, uetrs)
+        known.messages[(row.bank, row.msg_id)] = (row.body_sha256, received_ms, row.receipt_kid)
         for transfer, content, line in zip(item.message.transfers, item.contents, decision.lines, strict=True):
             if line in (Line.NEW, Line.REFUSED):
                 fresh = self._fresh(item, transfer, content, received_ms)

@@ -15,7 +15,6 @@ from uuid import UUID
 import msgspec
 
 from hakika import clock
-from hakika.domain.ids import attempt_id, return_id
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import (
     FINAL,
@@ -39,6 +38,7 @@ from hakika.domain.transfer import (
     decide,
     status_of,
 )
+from hakika.ids import attempt_id, return_id
 from hakika.services.flusher import Busy, Flusher
 from hakika.services.gateway.outgoing import STATUSES, status_item, status_message
 from hakika.services.gateway.signals import GatewaySignals

@@ -83,7 +83,7 @@ class NewTransfer(msgspec.Struct, frozen=True):
 
 
 _KNOWN_MESSAGES = """
-SELECT m.bank, m.msg_id, m.body_sha256, m.received_ms, m.receipt_kid, m.uetrs
+SELECT m.bank, m.msg_id, m.body_sha256, m.received_ms, m.receipt_kid
 FROM unnest(%s, %s) AS asked (bank, msg_id)
 JOIN message m ON m.bank = asked.bank AND m.msg_id = asked.msg_id
 """
@@ -130,10 +130,10 @@ _FIND = "SELECT id, status FROM transfer WHERE bank = %s AND uetr = %s"
 
 async def known_messages(
     conn: Connection, keys: list[tuple[str, str]]
-) -> dict[tuple[str, str], tuple[bytes, int, str, tuple[UUID, ...]]]:
-    """(bank, msg_id) -> (body hash, received_ms, receipt kid, uetrs) of messages taken before."""
+) -> dict[tuple[str, str], tuple[bytes, int, str]]:
+    """(bank, msg_id) -> (body hash, received_ms, receipt kid) of messages taken before."""
     cursor = await conn.execute(_KNOWN_MESSAGES, (texts([k[0] for k in keys]), texts([k[1] for k in keys])))
-    return {(r[0], r[1]): (bytes(r[2]), r[3], r[4], tuple(r[5])) for r in await cursor.fetchall()}
+    return {(r[0], r[1]): (bytes(r[2]), r[3], r[4]) for r in await cursor.fetchall()}
 
 
 async def known_transfers(conn: Connection, keys: list[tuple[str, UUID]]) -> dict[tuple[str, UUID], CustodyRow]:

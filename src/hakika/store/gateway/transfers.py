@@ -29,6 +29,7 @@ FactRow = tuple[UUID, str, str, dict[str, Any], int, str | None]
 class Loaded(msgspec.Struct, frozen=True):
     """A transfer's life with the columns that messages about it need."""
 
+    id: UUID
     transfer: Transfer
     bank: str
     uetr: UUID
@@ -118,7 +119,7 @@ def _loaded(row: tuple[Any, ...], attempts: tuple[Attempt, ...], returned: Retur
         next_attempt_ms=next_attempt,
         burn_first=burn_first,
     )
-    return Loaded(transfer, bank, uetr, status, *columns)
+    return Loaded(key, transfer, bank, uetr, status, *columns)
 
 
 ADD_ATTEMPTS = """
