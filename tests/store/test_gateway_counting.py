@@ -276,7 +276,7 @@ async def test_the_query_at_a_start_walks_indexes(gateway: Gateway) -> None:
     shown = await gateway.lanes.run(plan, deadline_s=ANSWER_S)
     assert "Seq Scan on transfer" not in shown
     assert "Seq Scan on attempt" not in shown
-    assert "transfer_in_custody" in shown
+    assert "transfer_waiting" in shown
     assert "attempt_open" in shown
 
 

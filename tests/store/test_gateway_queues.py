@@ -89,6 +89,13 @@ async def test_earliest_deadline_first(asked: Queues) -> None:
             asked.flying(held)
 
 
+async def test_of_two_the_one_that_would_be_returned_first_is_sent_first(asked: Queues) -> None:
+    """A bank with another rule pack than yesterday: the deadline is later, and the return is earlier."""
+    later = asked.held("bank-a", NOW_MS + 20_000, return_at=NOW_MS + 19_000)
+    sooner = asked.held("bank-a", NOW_MS + 30_000, return_at=NOW_MS + 12_000, valid=NOW_MS + 11_000)
+    assert [held.id for held in await asked.claimable(2)] == [sooner, later]
+
+
 async def test_beside_a_backlog_three_of_four_are_live(asked: Queues) -> None:
     backlog = [asked.held("bank-a", NOW_MS + 10_000 + number) for number in range(20)]
     live = [asked.held("bank-a", NOW_MS + 50_000 + n, received=NOW_MS - LIVE_MS + n) for n in range(20)]
@@ -291,8 +298,10 @@ async def test_a_look_reads_no_more_than_it_takes(gateway_database: RoleAccess, 
         sql.app.execute(ADD_TRANSFER, values)
     values = {"now": NOW_MS, "share": 3, "limit": 3, "short": [], "for_people": FOR_PEOPLE_MS}
     plan = await lanes.run(lambda conn: _explained(conn, query, values), deadline_s=ANSWER_S)
-    assert "Index Scan" in plan and "transfer_in_custody" in plan, plan
+    assert "Index Scan" in plan and "transfer_waiting" in plan, plan
     assert not [word for word in ("Bitmap", "Seq Scan", "Sort") if word in plan], plan
+    by_instant = [line for line in plan.splitlines() if "Index Cond" in line and "return_at_ms <=" in line]
+    assert bool(by_instant) == (query is queues._RETURNS_DUE), "what is not due yet is not read"
     sql.close()
     await lanes.close()
 

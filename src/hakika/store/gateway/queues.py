@@ -24,8 +24,6 @@ class Held(NamedTuple):
 
     id: UUID
     bank: str
-    uetr: UUID
-    deadline_ms: int
     received_ms: int
 
 
@@ -45,7 +43,7 @@ class OpenAttempt(msgspec.Struct, frozen=True):
 
 
 class Claimable(NamedTuple):
-    """What may be sent now: some of it, and when the one with the earliest deadline of any bank was received.
+    """What may be sent now: some of it, and when the most urgent one of any bank was received.
 
     `banks` is how many banks have any, and `more` tells that there may be more than was looked at.
     """
@@ -66,20 +64,19 @@ class BurnDue(NamedTuple):
 
 
 _OLDEST = """
-SELECT h.id, b.id, h.uetr, h.deadline_ms, h.received_ms FROM bank b, LATERAL (
-    SELECT t.id, t.uetr, t.deadline_ms, t.received_ms FROM transfer t
+SELECT h.id, b.id, h.received_ms FROM bank b, LATERAL (
+    SELECT t.id, t.received_ms FROM transfer t
     WHERE t.bank = b.id AND t.held AND t.valid_until_ms > %(now)s AND t.next_attempt_ms <= %(now)s
       AND t.recalled_reason IS NULL AND NOT t.burn_first
-    ORDER BY t.deadline_ms LIMIT %(share)s FOR NO KEY UPDATE SKIP LOCKED
+    ORDER BY t.return_at_ms LIMIT %(share)s FOR NO KEY UPDATE SKIP LOCKED
 ) h WHERE NOT b.id = ANY(%(short)s::text[])
 """
 
 _NEWEST = """
-SELECT h.id, b.id, h.uetr, h.deadline_ms, h.received_ms FROM bank b, LATERAL (
-    SELECT t.id, t.uetr, t.deadline_ms, t.received_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason,
-        t.burn_first
+SELECT h.id, b.id, h.received_ms FROM bank b, LATERAL (
+    SELECT t.id, t.received_ms, t.valid_until_ms, t.next_attempt_ms, t.recalled_reason, t.burn_first
     FROM transfer t WHERE t.bank = b.id AND t.held
-    ORDER BY t.deadline_ms DESC LIMIT %(share)s
+    ORDER BY t.return_at_ms DESC LIMIT %(share)s
 ) h WHERE h.valid_until_ms > %(now)s AND h.next_attempt_ms <= %(now)s AND h.recalled_reason IS NULL
   AND NOT h.burn_first AND NOT b.id = ANY(%(short)s::text[])
 """
@@ -104,7 +101,7 @@ SELECT h.id FROM bank b, LATERAL (
     SELECT t.id FROM transfer t
     WHERE t.bank = b.id AND t.held AND t.return_at_ms <= %(now)s
       AND t.next_attempt_ms <> %(for_people)s AND NOT t.burn_first
-    ORDER BY t.deadline_ms LIMIT %(limit)s
+    ORDER BY t.return_at_ms LIMIT %(limit)s
 ) h
 """
 
@@ -118,14 +115,14 @@ WHERE r.burn_due ORDER BY r.decided_ms LIMIT %s
 _IN_DOUBT = "SELECT count(*), min(recorded_ms) FROM attempt WHERE outcome IS NULL AND NOT id = ANY(%s::uuid[])"
 _BACKLOG = """
 SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.held
-        ORDER BY t.deadline_ms LIMIT 1)
+        ORDER BY t.return_at_ms LIMIT 1)
 """
 
 
 _OPEN = """
 SELECT h.id, b.id, h.creditor_msisdn, h.received_ms, h.next_attempt_ms FROM bank b, LATERAL (
     SELECT t.id, t.creditor_msisdn, t.received_ms, t.next_attempt_ms FROM transfer t
-    WHERE t.bank = b.id AND t.held ORDER BY t.deadline_ms LIMIT %(limit)s
+    WHERE t.bank = b.id AND t.held ORDER BY t.return_at_ms LIMIT %(limit)s
 ) h
 UNION ALL
 (SELECT t.id, t.bank, t.creditor_msisdn, t.received_ms, 0 FROM attempt a JOIN transfer t ON t.id = a.transfer
@@ -189,7 +186,7 @@ async def claimable(
 
 
 def _fair(oldest: list[Held], live: list[Held], limit: int, turn: int, before_ms: int) -> list[Held]:
-    """Alternate over the banks; in each the earliest deadline first, and beside a backlog what has just come.
+    """Alternate over the banks; in each the most urgent first, and beside a backlog what has just come.
 
     Most of what can be sent is for live traffic then: with less than it needs, it would wait for the whole backlog. As
     long as nothing waits from before, all of a bank's are sent in order, and none waits for who came later.

@@ -101,8 +101,8 @@ COMMENT ON COLUMN transfer.valid_until_ms IS 'The core refuses the instruction a
 COMMENT ON COLUMN transfer.return_at_ms IS 'From here on a transfer that no attempt has ever carried is returned, asking nobody.';
 COMMENT ON COLUMN transfer.burn_first IS 'Older than a restore of this database: its attempts, and even its end, may be missing here. The burn of every id that it can have decides. Set when it is taken into custody, or by the owner while it has no end; never unset.';
 COMMENT ON COLUMN transfer.next_attempt_ms IS 'Not attempted before this instant: the bank''s position was short.';
-COMMENT ON COLUMN transfer.held IS 'In custody with no attempt open. What is asked for by deadline stands in indexes on this column: a change of status touches no index but when it begins or ends being held.';
-CREATE INDEX transfer_in_custody ON transfer (bank, deadline_ms) WHERE held;
+COMMENT ON COLUMN transfer.held IS 'In custody with no attempt open. What is asked for by the instant of its return stands in indexes on this column: a change of status touches no index but when it begins or ends being held.';
+CREATE INDEX transfer_waiting ON transfer (bank, return_at_ms) WHERE held;
 CREATE INDEX transfer_to_burn ON transfer (id) WHERE burn_first AND held;
 
 CREATE TABLE attempt (
