@@ -43,10 +43,9 @@ from hakika.store.lane import BY_KEY, Lane, Lanes, StoreFault
 from hakika.wire.core_api import NameAnswer, NameQuery
 from hakika.wire.jws import load_private_key, load_public_key
 from hakika.workers.calling import call
-from hakika.workers.counting import Counting
 from hakika.workers.courier import Courier
 from hakika.workers.delivery import CoreLink, Delivery
-from hakika.workers.lingering import Lingering
+from hakika.workers.elsewhere import ADMISSION_EVERY_S, SIGNALS_EVERY_S, Elsewhere, take_stock
 from hakika.workers.recovery import Recovery
 
 log = logging.getLogger(__name__)
@@ -79,7 +78,6 @@ class GatewayRole:
         self.admission = Admission(lambda: self.link.breaker.sendable(clock.monotonic_s()) and not self.first.drains)
         self.banks = Banks(self._read_lanes)
         self.signals = GatewaySignals(settings.test_wallets)
-        self._counting = Counting(self.signals, self._queue_lanes)
         self.desk = Desk(
             self._desk_lane,
             holder=self._holder,
@@ -117,7 +115,7 @@ class GatewayRole:
                 known.id, client, lanes, self._signer.key, self._signer.kid, self.signals
             )
             self.signals.known_bank(known.id)
-        await self._counting.take_stock()
+        await take_stock(self.signals, self._queue_lanes)
         self.desk.flusher.start()
         self.intake.flusher.start()
         self._ready = True
@@ -160,8 +158,8 @@ class GatewayRole:
             self.link.watch_session(),
             delivery.run(),
             recovery.run(),
-            self._counting.run(),
-            Lingering(self.admission, self._queue_lanes).run(),
+            Elsewhere(self.signals, self._queue_lanes, every_s=SIGNALS_EVERY_S).run(),
+            Elsewhere(self.admission, self._queue_lanes, every_s=ADMISSION_EVERY_S).run(),
             self._refresh_banks(),
             *(courier.run() for courier in self._couriers.values()),
         ]

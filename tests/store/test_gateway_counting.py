@@ -31,8 +31,8 @@ from hakika.wire.core_api import Answers, Instruction, Session
 from hakika.wire.health_api import SIGNAL_WIDTH_MS, Signal
 from hakika.wire.jws import sign_detached
 from hakika.workers import delivery, recovery
-from hakika.workers.counting import Counting
 from hakika.workers.courier import Courier
+from hakika.workers.elsewhere import SIGNALS_EVERY_S, Elsewhere, take_stock
 
 EVIDENCE = Evidence(1, 0, 7, b"h" * 32)
 POSTED = CoreAnswered(1, Outcome.POSTED, 0)
@@ -230,7 +230,7 @@ async def test_what_another_process_ended_is_not_stuck_here(
     gateway: Gateway, counted: Counted, gateway_database: RoleAccess
 ) -> None:
     other = Counted()
-    counting = Counting(counted.signals, gateway.lanes)
+    counting = Elsewhere(counted.signals, gateway.lanes, every_s=SIGNALS_EVERY_S)
     keys = await gateway.custody(*many(3))
     async with Gateway.open(gateway_database, holder=UUID(int=0xB2), signals=other.signals) as elsewhere:
         for key in keys[:2]:
@@ -255,7 +255,7 @@ async def test_after_a_restart_the_backlog_is_known_from_one_bounded_query(gatew
     short = CoreAnswered(1, Outcome.REFUSED, clock.now_ms(), Reason.POSITION_SHORT)
     await happened(gateway, keys[2], WorkerClaimed(0), short)
     again = Counted()
-    await Counting(again.signals, gateway.lanes).take_stock()
+    await take_stock(again.signals, gateway.lanes)
     assert again.told()[-1].open_count == 4  # three held, one in flight; short, ended and test transfers are not
     assert again.sums() == (0, 0, 0, {})
     for key in keys[3:]:
@@ -282,8 +282,8 @@ async def test_the_query_at_a_start_walks_indexes(gateway: Gateway) -> None:
 
 async def test_without_a_database_counting_goes_on(counted: Counted) -> None:
     lanes = Lanes("postgresql://nobody@127.0.0.1:1/none", size=1, name="test")
-    counting = Counting(counted.signals, lanes)
-    await counting.take_stock()
+    counting = Elsewhere(counted.signals, lanes, every_s=SIGNALS_EVERY_S)
+    await take_stock(counted.signals, lanes)
     counted.signals.arrived(UUID(int=5), "bank-a", "254712345678")
     counted.ahead_ms += 13_000
     task = asyncio.create_task(counting.run())

@@ -93,6 +93,26 @@ async def test_a_backlog_is_known_by_its_age_or_by_an_outage(
         assert not gateway.first.drains
 
 
+async def test_what_another_round_is_claiming_is_still_a_backlog(gateway: Gateway) -> None:
+    """It is locked, so a round beside it sees nothing; alone, it would have seen that nothing waits."""
+    await gateway.custody(*many(3))
+    core: Any = OddCore()
+    works = Delivery(gateway.desk, gateway.lanes, CoreLink(core), holder=HOLDER, scale=1.0, first=gateway.first)
+
+    async def seen_from_beside(conn: Any) -> tuple[bool, bool]:
+        async with conn.transaction():
+            await conn.execute("SELECT FROM transfer FOR NO KEY UPDATE")
+            gateway.first.drains = True
+            works._looks = 1
+            assert await works._claim(4) == (0, [])
+            beside = gateway.first.drains
+            works._looks = 0
+            assert await works._claim(4) == (0, [])
+            return beside, gateway.first.drains
+
+    assert await gateway.lanes.run(seen_from_beside, deadline_s=10.0) == (True, False)
+
+
 async def test_a_backlog_is_known_where_one_place_is_free(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever turn it is, the oldest or the newest, that has the place."""
     monkeypatch.setattr(delivery, "DRAIN_S", 0.5)

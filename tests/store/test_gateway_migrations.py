@@ -27,7 +27,7 @@ async def test_what_is_held_is_known_of_rows_from_before(templates: Templates, t
     with sql.app.transaction():
         sql.app.execute(ADD_TRANSFER, begun)
         sql.attempt(begun["id"])
-    assert await migrate(database.owner_url, MIGRATIONS) == ["0007_post_held_has_a_column.sql"]
+    assert (await migrate(database.owner_url, MIGRATIONS))[0] == "0007_post_held_has_a_column.sql"
     sql.move(held, "COMPLETED")
     assert not any(one for _, one in sql.reader.execute(HELD).fetchall())
     sql.close()

@@ -125,14 +125,14 @@ def test_what_lingers_is_asked_about_where_much_is_under_way(time: Time) -> None
     one = Admission(lambda: True)
     first = taken(one, LEAST // 2 - 1)
     time.now_s += 2 * LINGERS_S
-    assert one.lingering() == []
+    assert one.uncertain(1_000) == []
     taken(one, 10, first=10**6)
-    assert one.lingering() == first
+    assert one.uncertain(1_000) == first
     time.now_s += LINGERS_S
-    assert len(one.lingering()) == len(first) + 10
+    assert len(one.uncertain(1_000)) == len(first) + 10
     for transfer in first:
         one.ended(transfer)
-    assert one.lingering() == []
+    assert one.uncertain(1_000) == []
 
 
 def test_what_ended_elsewhere_makes_room(time: Time) -> None:
@@ -140,6 +140,6 @@ def test_what_ended_elsewhere_makes_room(time: Time) -> None:
     taken(one, LEAST)
     assert one.full()
     time.now_s += OVERLOAD_S + 0.1
-    for transfer in one.lingering()[:10]:
-        one.ended(transfer)
+    assert len(one.uncertain(10)) == 10
+    one.ended_elsewhere(one.uncertain(10))
     assert not one.full()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 WINDOW_MAX = 512
 WINDOW_USUAL = 64
 WINDOW_MIN = 4
-CALM_S = 30.0  # machine timer: without trouble for so long before the window widens beyond the usual
+CALM_S = 10.0  # machine timer: without trouble for so long before the window widens beyond the usual
 ROUND_FAST_S = 0.15  # a round that is answered in this time may be wider
 ROUND_SLOW_S = 0.5  # one that takes longer is too wide
 SESSION_FRESH_S = 3.0  # machine timer: a connection counts as live this long after its last answer

@@ -230,6 +230,7 @@ class Delivery:
         self._turn = 0
         self._banks = 1  # banks with anything to send, as the last look saw them
         self._looked_s = float("-inf")
+        self._looks = 0  # rounds that choose and claim at this moment
         self._recorder = Recorder(desk)
 
     async def run(self) -> None:
@@ -311,6 +312,8 @@ class Delivery:
             backlog_ms=backlog_ms,
         )
         self._turn += 1
+        if not found.chosen and self._looks > 1:
+            return []  # what another round has locked is not seen, and may be all there is
         self._banks = max(1, found.banks)
         self._first.keeps_up = not found.more
         self._first.drains = found.oldest_ms is not None and now_ms - found.oldest_ms > backlog_ms
@@ -324,6 +327,7 @@ class Delivery:
             chosen[:] = await self._choose(conn, limit)
             return chosen
 
+        self._looks += 1
         try:
             applied = await self._desk.claim(self._lanes, choose, deadline_s=STORE_DEADLINE_S)
         except StoreFault:
@@ -331,6 +335,8 @@ class Delivery:
         except Exception:
             log.exception("%d claims failed together: each is tried by itself", limit)
             applied = await self._claim_apart(await self._lanes.run(choose, deadline_s=STORE_DEADLINE_S))
+        finally:
+            self._looks -= 1
         recorded = ((one, effect) for one in applied for effect in one.effects)
         attempts = [_to_send(one, effect.number) for one, effect in recorded if isinstance(effect, RecordAttempt)]
         return len(chosen), attempts

@@ -7,10 +7,10 @@ core does not answer nothing is refused: then custody is the promise, and a back
 anything while such a backlog drains: what is sent beside it is live traffic, and waits its turn.
 
 Each process counts what it took itself. Another process that shares the database may send and end it; whoever looks
-that up (`workers/lingering.py`) says so here.
+that up (`workers/elsewhere.py`) says so here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -24,7 +24,6 @@ OVERLOAD_S = 1.0  # machine timer
 OVERLOAD_HOLD_S = 0.1  # machine timer: what is under way should end within this
 OVERLOAD_LEAST = 64
 LATELY_S = 2.0  # machine timer: what has not ended by then is part of a backlog, and counts no more
-ASKED_MAX = 1_000  # of what lingers, looked up at a time
 LINGERS_S = 0.1  # machine timer: what has not ended by then may have ended in another process
 RATE_EVERY_S = 0.5
 
@@ -78,12 +77,17 @@ class Admission:
         if self._under_way.pop(transfer, None) is not None:
             self._ended += 1
 
-    def lingering(self) -> list[UUID]:
-        """What should have ended by now, where there is so much under way that it matters; the oldest first."""
+    def uncertain(self, limit: int) -> list[UUID]:
+        """Up to `limit` that should have ended by now, where there is so much that it matters; the oldest first."""
         if len(self._under_way) < LEAST // 2:
             return []
         until_s = clock.monotonic_s() - LINGERS_S
-        return [transfer for transfer, taken_s in self._under_way.items() if taken_s <= until_s][:ASKED_MAX]
+        return [transfer for transfer, taken_s in self._under_way.items() if taken_s <= until_s][:limit]
+
+    def ended_elsewhere(self, transfers: Iterable[UUID]) -> None:
+        """These have ended by another process."""
+        for transfer in transfers:
+            self.ended(transfer)
 
     def _limit(self, now_s: float) -> float:
         passed_s = now_s - self._counted_s

@@ -129,7 +129,7 @@ CREATE TABLE attempt (
     CHECK (outcome IS DISTINCT FROM 'refused' OR reason IS NOT NULL)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE attempt IS 'One submission of a transfer to the core; open until the core''s stored answer is here. A timeout closes nothing.';
-COMMENT ON COLUMN attempt.id IS 'Derived from bank, UETR and number (domain/ids.py): the head of the core''s linked set.';
+COMMENT ON COLUMN attempt.id IS 'Derived from bank, UETR and number (ids.py): the head of the core''s linked set.';
 COMMENT ON COLUMN attempt.lease_token IS 'Raised by each takeover; only a holder that saw none may say that nothing was written.';
 COMMENT ON COLUMN attempt.chain_head IS 'Head of the core''s hash chain at the answer: a cut tail of the core is found against it.';
 CREATE UNIQUE INDEX attempt_one_open ON attempt (transfer) WHERE outcome IS NULL;

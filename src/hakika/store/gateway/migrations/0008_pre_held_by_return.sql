@@ -4,3 +4,4 @@
 
 CREATE INDEX transfer_waiting ON transfer (bank, return_at_ms) WHERE held;
 COMMENT ON COLUMN transfer.held IS 'In custody with no attempt open. What is asked for by the instant of its return stands in indexes on this column: a change of status touches no index but when it begins or ends being held.';
+COMMENT ON COLUMN attempt.id IS 'Derived from bank, UETR and number (ids.py): the head of the core''s linked set.';
