@@ -22,6 +22,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 
 from hakika import clock
 from hakika.domain.reasons import InvariantBroken
+from hakika.store.exchange import Connection
 
 T = TypeVar("T")
 
@@ -198,7 +199,7 @@ class Lane:
     async def _connect(self) -> _Live:
         """A new connection with the session settings; raises psycopg.OperationalError or TimeoutError."""
         async with asyncio.timeout(CONNECT_S):
-            connection = await psycopg.AsyncConnection.connect(
+            connection = await Connection.connect(
                 self._url,
                 autocommit=True,
                 application_name=self._name,

@@ -26,6 +26,7 @@ from hakika.services.gateway.banks import Bank
 from hakika.services.gateway.first_attempts import FirstAttempts, Recorded
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.signals import HARMLESS
+from hakika.store.exchange import transaction
 from hakika.store.gateway import intake as rows
 from hakika.store.gateway.intake import Connection, CustodyRow, MessageRow, NewTransfer
 from hakika.store.lane import Lane, StoreFault
@@ -169,10 +170,13 @@ class Intake:
     async def _transaction(
         self, conn: Connection, batch: list[Arrived], begun: Recorded
     ) -> tuple[list[Custody | Conflict], list[NewTransfer]]:
-        async with conn.pipeline(), conn.transaction():
+        async with transaction(conn):
             known = _Known(
-                await rows.known_messages(conn, [(a.bank.id, a.message.msg_id) for a in batch]),
-                await rows.known_transfers(conn, [(a.bank.id, t.uetr) for a in batch for t in a.message.transfers]),
+                *await rows.known(
+                    conn,
+                    [(a.bank.id, a.message.msg_id) for a in batch],
+                    [(a.bank.id, t.uetr) for a in batch for t in a.message.transfers],
+                )
             )
             new_messages: list[MessageRow] = []
             new_transfers: list[NewTransfer] = []

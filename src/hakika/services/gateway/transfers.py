@@ -43,6 +43,7 @@ from hakika.services.flusher import Busy, Flusher
 from hakika.services.gateway.outgoing import STATUSES, status_item, status_message
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.services.signals import HARMLESS
+from hakika.store.exchange import transaction
 from hakika.store.gateway import transfers as rows
 from hakika.store.gateway.outgoing import NewMessage
 from hakika.store.gateway.transfers import Changes, Connection, Evidence, Loaded
@@ -169,7 +170,7 @@ class Desk:
         """
 
         async def work(conn: Connection) -> tuple[list[Happened], list[Applied | None]]:
-            async with conn.pipeline(), conn.transaction():
+            async with transaction(conn):
                 if not (keys := await choose(conn)):
                     return [], []
                 batch = [Happened(key, WorkerClaimed(clock.now_ms())) for key in keys]
@@ -200,7 +201,7 @@ class Desk:
         return results
 
     async def _transaction(self, conn: Connection, batch: list[Happened]) -> tuple[list[Applied | None], Changes]:
-        async with conn.pipeline(), conn.transaction():
+        async with transaction(conn):
             loaded = await rows.load(conn, [item.transfer for item in batch])
             changes = Changes.none()
             results = self._decide_all(batch, loaded, changes)

@@ -128,18 +128,22 @@ VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 _FIND = "SELECT id, status FROM transfer WHERE bank = %s AND uetr = %s"
 
 
-async def known_messages(
-    conn: Connection, keys: list[tuple[str, str]]
-) -> dict[tuple[str, str], tuple[bytes, int, str]]:
-    """(bank, msg_id) -> (body hash, received_ms, receipt kid) of messages taken before."""
-    cursor = await conn.execute(_KNOWN_MESSAGES, (texts([k[0] for k in keys]), texts([k[1] for k in keys])))
-    return {(r[0], r[1]): (bytes(r[2]), r[3], r[4]) for r in await cursor.fetchall()}
+async def known(
+    conn: Connection, messages: list[tuple[str, str]], transfers: list[tuple[str, UUID]]
+) -> tuple[dict[tuple[str, str], tuple[bytes, int, str]], dict[tuple[str, UUID], CustodyRow]]:
+    """What is stored under these ids, asked for together.
 
-
-async def known_transfers(conn: Connection, keys: list[tuple[str, UUID]]) -> dict[tuple[str, UUID], CustodyRow]:
-    """(bank, uetr) -> what is stored under it."""
-    cursor = await conn.execute(_KNOWN_TRANSFERS, (texts([k[0] for k in keys]), _keys([k[1] for k in keys])))
-    return {(row.bank, row.uetr): row for row in (CustodyRow(*r) for r in await cursor.fetchall())}
+    By (bank, msg_id) the hash of the body, received_ms and receipt kid of messages taken before; by (bank, uetr) the
+    transfers.
+    """
+    banks, msg_ids = texts([key[0] for key in messages]), texts([key[1] for key in messages])
+    before = await conn.execute(_KNOWN_MESSAGES, (banks, msg_ids))
+    owners, uetrs = texts([key[0] for key in transfers]), _keys([key[1] for key in transfers])
+    stored = await conn.execute(_KNOWN_TRANSFERS, (owners, uetrs))
+    return (
+        {(r[0], r[1]): (bytes(r[2]), r[3], r[4]) for r in await before.fetchall()},
+        {(row.bank, row.uetr): row for row in (CustodyRow(*r) for r in await stored.fetchall())},
+    )
 
 
 async def insert(

@@ -1,0 +1,65 @@
+"""Transactions in as few exchanges with PostgreSQL as their questions allow.
+
+psycopg's pipeline sends each command as it is given, and its transaction waits for the answer to BEGIN, to the last
+statement and to COMMIT. So a batch that asks three questions and writes four statements was a dozen sends, and the
+server was woken for most of them: on a busy machine that costs both sides more than what is asked for. Here commands
+are kept until an answer is wanted or the pipeline ends, and leave together: BEGIN with the first questions, COMMIT with
+the last writes.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.generators import send
+
+from hakika.domain.reasons import InvariantBroken
+
+
+class Connection(psycopg.AsyncConnection[Any]):
+    """A connection whose pipelines keep their commands together."""
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
+        """As psycopg's own; what is executed inside leaves when a result is fetched, or at the end."""
+        if self._pipeline is None:
+            self._pipeline = _Together(self)
+        async with super().pipeline() as entered:
+            yield entered
+
+
+class _Together(psycopg.AsyncPipeline):
+    """Overrides when the base class sends, and nothing of what; `tests/store/test_exchange.py` counts the sends."""
+
+    def _communicate_gen(self) -> PQGen[None]:
+        """Called after each statement, which may wait, and after a sync, which may not."""
+        if self.result_queue and self.result_queue[-1] is None:
+            yield from self._leave()
+
+    def _fetch_gen(self, *, flush: bool) -> PQGen[None]:
+        """Called for a result that somebody waits for. All that is sent ends with a flush request or a sync."""
+        if self.command_queue:
+            self.command_queue.append(self.pgconn.send_flush_request)
+            yield from self._leave()
+        yield from super()._fetch_gen(flush=False)
+
+    def _leave(self) -> PQGen[None]:
+        yield from super()._communicate_gen()
+        yield from send(self.pgconn)  # to the last byte: whoever waits for an answer writes no more
+
+
+@asynccontextmanager
+async def transaction(conn: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+    """BEGIN, what is executed inside, and COMMIT, in one pipeline; on a lane, which rolls back what is refused.
+
+    What PostgreSQL refuses is raised by the first fetch after it, or at the end. Raises InvariantBroken where a refusal
+    was swallowed inside, so that COMMIT has rolled back.
+    """
+    async with conn.pipeline():
+        await conn.execute("BEGIN")
+        yield
+        ended = await conn.execute("COMMIT")
+    if ended.statusmessage != "COMMIT":
+        raise InvariantBroken(f"a transaction ended with {ended.statusmessage}")

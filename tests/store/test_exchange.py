@@ -1,0 +1,162 @@
+"""A transaction's questions leave together, its writes with COMMIT; it is all or nothing whatever happens inside."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import _pipeline_base as base
+from psycopg import generators
+from psycopg.abc import PipelineCommand
+
+from hakika.domain.reasons import InvariantBroken
+from hakika.store.embedded import RoleAccess
+from hakika.store.exchange import Connection, transaction
+from hakika.store.lane import Lane, NoAnswer
+
+ANSWER_S = 10.0
+BIG = 6_000_000  # more than sockets on the way hold
+Work = Callable[[psycopg.AsyncConnection[Any]], Awaitable[Any]]
+
+
+@pytest.fixture
+async def lane(core_database: RoleAccess) -> AsyncIterator[Lane]:
+    with psycopg.connect(core_database.owner_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE written (id integer PRIMARY KEY)")
+    made = Lane(core_database.owner_url, name="tests exchange")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many commands have left together, each time."""
+    seen: list[int] = []
+    real = generators.pipeline_communicate
+
+    def noted(pgconn: Any, commands: deque[PipelineCommand]) -> Any:
+        seen.append(len(commands))
+        return real(pgconn, commands)
+
+    monkeypatch.setattr(base, "pipeline_communicate", noted)
+    return seen
+
+
+async def written(lane: Lane) -> list[int]:
+    async def work(conn: psycopg.AsyncConnection[Any]) -> list[int]:
+        return [row[0] for row in await (await conn.execute("SELECT id FROM written ORDER BY id")).fetchall()]
+
+    return await lane.run(work, deadline_s=ANSWER_S)
+
+
+async def add(conn: psycopg.AsyncConnection[Any], *numbers: int) -> None:
+    for number in numbers:
+        await conn.execute("INSERT INTO written VALUES (%s)", (number,))
+
+
+async def test_questions_leave_together_and_writes_with_the_commit(lane: Lane, exchanges: list[int]) -> None:
+    async def work(conn: psycopg.AsyncConnection[Any]) -> list[int]:
+        async with transaction(conn):
+            asked = [await conn.execute("SELECT %s::integer", (number,)) for number in (7, 8, 9)]
+            found = [row[0] for one in asked if (row := await one.fetchone())]
+            await add(conn, *found)
+        return found
+
+    assert await lane.run(work, deadline_s=ANSWER_S) == [7, 8, 9]
+    assert exchanges == [1 + 3 + 1, 3 + 1 + 1], "BEGIN, questions, flush; then writes, COMMIT, sync"
+    assert await written(lane) == [7, 8, 9]
+
+
+async def test_psycopg_itself_sends_each_by_itself(core_database: RoleAccess, exchanges: list[int]) -> None:
+    """Once it does not, `exchange.py` is not needed any more."""
+    plain = await psycopg.AsyncConnection.connect(core_database.owner_url, autocommit=True)
+    async with plain as conn, conn.pipeline(), conn.transaction():
+        for number in (7, 8, 9):
+            await conn.execute("SELECT %s::integer", (number,))
+    assert len(exchanges) > 3
+
+
+async def refused_at_a_fetch(conn: psycopg.AsyncConnection[Any]) -> None:
+    async with transaction(conn):
+        await add(conn, 1, 1, 2)
+        await (await conn.execute("SELECT 1")).fetchall()
+
+
+async def refused_at_the_end(conn: psycopg.AsyncConnection[Any]) -> None:
+    async with transaction(conn):
+        await add(conn, 1, 2, 1, 3)
+
+
+@pytest.mark.parametrize("work", [refused_at_a_fetch, refused_at_the_end])
+async def test_a_refusal_passes_through_and_the_connection_stays(lane: Lane, work: Work) -> None:
+    async def backend(conn: psycopg.AsyncConnection[Any]) -> int:
+        return conn.info.backend_pid
+
+    before = await lane.run(backend, deadline_s=ANSWER_S)
+    for _ in range(8):  # beyond the number after which statements are prepared
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await lane.run(work, deadline_s=ANSWER_S)
+        assert await written(lane) == []
+    assert await lane.run(backend, deadline_s=ANSWER_S) == before
+
+
+async def test_what_fails_inside_is_undone(lane: Lane) -> None:
+    async def work(conn: psycopg.AsyncConnection[Any]) -> None:
+        async with transaction(conn):
+            await add(conn, 1)
+            await (await conn.execute("SELECT 1")).fetchall()
+            await add(conn, 2)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await lane.run(work, deadline_s=ANSWER_S)
+    assert await written(lane) == []
+
+
+async def test_a_swallowed_refusal_is_no_commit(lane: Lane) -> None:
+    async def work(conn: psycopg.AsyncConnection[Any]) -> None:
+        async with transaction(conn):
+            await add(conn, 1)
+            with suppress(psycopg.errors.DivisionByZero):
+                async with conn.pipeline():
+                    await conn.execute("SELECT 1 / 0")
+
+    async def work_in_one_piece(conn: psycopg.AsyncConnection[Any]) -> None:
+        async with transaction(conn):
+            await add(conn, 1)
+            with suppress(psycopg.errors.DivisionByZero):
+                await (await conn.execute("SELECT 1 / 0")).fetchall()
+
+    with pytest.raises(InvariantBroken, match="ROLLBACK"):
+        await lane.run(work, deadline_s=ANSWER_S)
+    with pytest.raises(NoAnswer):
+        await lane.run(work_in_one_piece, deadline_s=ANSWER_S)
+    assert await written(lane) == []
+
+
+async def test_more_than_fits_into_a_socket_either_way(lane: Lane) -> None:
+    async def work(conn: psycopg.AsyncConnection[Any]) -> list[int]:
+        async with transaction(conn):
+            asked = [await conn.execute("SELECT %s::text || 'x'", ("y" * BIG,)) for _ in range(3)]
+            return [len(row[0]) for one in asked if (row := await one.fetchone())]
+
+    assert await lane.run(work, deadline_s=3 * ANSWER_S) == [BIG + 1] * 3
+
+
+async def test_many_commands_without_a_question(lane: Lane, exchanges: list[int]) -> None:
+    async def work(conn: psycopg.AsyncConnection[Any]) -> None:
+        async with transaction(conn):
+            await add(conn, *range(500))
+
+    await lane.run(work, deadline_s=ANSWER_S)
+    assert len(exchanges) == 1
+    assert await written(lane) == list(range(500))
+
+
+async def test_outside_a_pipeline_it_is_a_connection_like_any(core_database: RoleAccess) -> None:
+    async with await Connection.connect(core_database.owner_url, autocommit=True) as conn:
+        assert await (await conn.execute("SELECT 1")).fetchone() == (1,)
+        async with conn.transaction():
+            assert await (await conn.execute("SELECT 2")).fetchone() == (2,)
