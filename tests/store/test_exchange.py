@@ -89,7 +89,14 @@ async def refused_at_the_end(conn: psycopg.AsyncConnection[Any]) -> None:
         await add(conn, 1, 2, 1, 3)
 
 
-@pytest.mark.parametrize("work", [refused_at_a_fetch, refused_at_the_end])
+async def refused_while_the_rest_leaves(conn: psycopg.AsyncConnection[Any]) -> None:
+    async with transaction(conn):
+        await add(conn, 1, 1)
+        for _ in range(2):
+            await conn.execute("SELECT length(%s)", ("y" * BIG,))
+
+
+@pytest.mark.parametrize("work", [refused_at_a_fetch, refused_at_the_end, refused_while_the_rest_leaves])
 async def test_a_refusal_passes_through_and_the_connection_stays(lane: Lane, work: Work) -> None:
     async def backend(conn: psycopg.AsyncConnection[Any]) -> int:
         return conn.info.backend_pid

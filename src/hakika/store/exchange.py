@@ -31,7 +31,7 @@ class Connection(psycopg.AsyncConnection[Any]):
 
 
 class _Together(psycopg.AsyncPipeline):
-    """Overrides when the base class sends, and nothing of what; `tests/store/test_exchange.py` counts the sends."""
+    """Overrides when the base class sends, not what; `tests/store/test_exchange.py` counts the sends."""
 
     def _communicate_gen(self) -> PQGen[None]:
         """Called after each statement, which may wait, and after a sync, which may not."""
@@ -44,6 +44,15 @@ class _Together(psycopg.AsyncPipeline):
             self.command_queue.append(self.pgconn.send_flush_request)
             yield from self._leave()
         yield from super()._fetch_gen(flush=False)
+
+    def _exit_gen(self) -> PQGen[None]:
+        """Raises what PostgreSQL refused; the base class may raise that nothing was done after it."""
+        try:
+            yield from super()._exit_gen()
+        except psycopg.errors.PipelineAborted as aborted:
+            if isinstance(aborted.__context__, psycopg.Error):
+                raise aborted.__context__ from None
+            raise
 
     def _leave(self) -> PQGen[None]:
         yield from super()._communicate_gen()
