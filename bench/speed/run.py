@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import importlib
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -35,7 +34,7 @@ WORK = {
     "KILL": "bench.speed.kill",
 }
 BY_NAME_ONLY = frozenset({"ST", "H1", "KILL"})
-GATEWAYS = {"G1": 2, "G2": 2, "D1": 1, "OVER": 2, "H1": 2, "KILL": 2}  # processes, as is fastest here
+GATEWAYS = 2  # a process of the gateway is busy with one core at most
 FOLDER = Path("var/bench")
 LATEST = "latest.json"
 
@@ -63,8 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=8.0, help="how long one repeat is, about")
     made.add_argument("--quick", action="store_true", help="one short repeat: to see that it works")
     made.add_argument("--full", action="store_true", help="full size where a benchmark has a smaller one by default")
-    usual = ", ".join(f"{name} {count}" for name, count in GATEWAYS.items())
-    made.add_argument("--gateways", type=int, help=f"processes of the gateway, for all ({usual})")
+    made.add_argument("--gateways", type=int, default=GATEWAYS, help=f"processes of the gateway ({GATEWAYS})")
     made.add_argument("--page", action="store_true", help="measure nothing: put the kept rows into docs/performance.md")
     return made
 
@@ -82,19 +80,14 @@ async def _measure(names: list[str], asked: argparse.Namespace, console: Console
         await server.execute(f"CREATE DATABASE {DATABASE}")
         pgbench = Pgbench(server.url())
         repeats, seconds = (1, 2.0) if asked.quick else (asked.repeats, asked.seconds)
-        bench = Bench(server, pgbench, console, FOLDER, repeats, seconds, asked.full)
+        bench = Bench(server, pgbench, console, FOLDER, repeats, seconds, asked.full, asked.gateways)
         bench.say("P: filling pgbench's tables, then the best of 4, 16 and 32 clients ...")
         await pgbench.prepare()
         await pgbench.best()
         found = ", ".join(f"{clients}: {per_s:,.0f}/s" for clients, per_s in pgbench.by_clients.items())
         bench.say(f"  {found}")
         for name in names:
-            bench.gateways = asked.gateways or GATEWAYS.get(name, 1)
-            measured: list[Row] = await importlib.import_module(WORK[name]).measure(bench)
-            if name in GATEWAYS:
-                by = "1 gateway" if bench.gateways == 1 else f"{bench.gateways} gateways"
-                measured = [replace(row, name=f"{row.name}, {by}") for row in measured]
-            rows += measured
+            rows += await importlib.import_module(WORK[name]).measure(bench)
             keep(rows, facts, FOLDER / LATEST)
     console.print(table(rows, quick=asked.quick))
     return rows
