@@ -103,14 +103,24 @@ async def test_what_another_round_is_claiming_is_still_a_backlog(gateway: Gatewa
         async with conn.transaction():
             await conn.execute("SELECT FROM transfer FOR NO KEY UPDATE")
             gateway.first.drains = True
-            works._looks = 1
+            works._claiming = {0}
             assert await works._claim(4) == (0, [])
             beside = gateway.first.drains
-            works._looks = 0
+            works._claiming = set()
             assert await works._claim(4) == (0, [])
             return beside, gateway.first.drains
 
     assert await gateway.lanes.run(seen_from_beside, deadline_s=10.0) == (True, False)
+
+
+async def test_rounds_that_look_at_once_and_find_nothing_end_the_backlog(gateway: Gateway) -> None:
+    core: Any = OddCore()
+    works = Delivery(gateway.desk, gateway.lanes, CoreLink(core), holder=HOLDER, scale=1.0, first=gateway.first)
+    for _ in range(20):
+        gateway.first.drains = True
+        looks = await asyncio.gather(works._claim(4), works._claim(4))
+        assert all(chosen == 0 for chosen, _ in looks)
+        assert not gateway.first.drains
 
 
 async def test_a_backlog_is_known_where_one_place_is_free(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ class Delivery:
         self._turn = 0
         self._banks = 1  # banks with anything to send, as the last look saw them
         self._looked_s = float("-inf")
-        self._looks = 0  # rounds that choose and claim at this moment
+        self._claiming: set[int] = set()  # rounds, by their turn, that have chosen and not yet claimed
         self._recorder = Recorder(desk)
 
     async def run(self) -> None:
@@ -297,7 +297,7 @@ class Delivery:
         finally:
             self._link.in_flight -= limit
 
-    async def _choose(self, conn: queues.Connection, limit: int) -> list[UUID]:
+    async def _choose(self, conn: queues.Connection, limit: int, turn: int) -> list[UUID]:
         """Which transfers are claimed now; what was seen of the rest is noted."""
         now_ms, live_ms = clock.now_ms(), int(1000 * DRAIN_S)
         backlog_ms = min(live_ms, int(1000 * self._link.breaker.flowing_s(clock.monotonic_s())))
@@ -307,12 +307,11 @@ class Delivery:
             limit=limit,
             short=self._link.short_banks(),
             share=max(1, ceil(limit / self._banks)),
-            turn=self._turn,
+            turn=turn,
             live_ms=live_ms,
             backlog_ms=backlog_ms,
         )
-        self._turn += 1
-        if not found.chosen and self._looks > 1:
+        if not found.chosen and self._claiming:
             return []  # what another round has locked is not seen, and may be all there is
         self._banks = max(1, found.banks)
         self._first.keeps_up = not found.more
@@ -322,12 +321,14 @@ class Delivery:
     async def _claim(self, limit: int) -> tuple[int, list[OpenAttempt]]:
         """Choose up to `limit` transfers and record one attempt for each that is still free; how many were chosen."""
         chosen: list[UUID] = []
+        turn = self._turn = self._turn + 1
 
         async def choose(conn: queues.Connection) -> list[UUID]:
-            chosen[:] = await self._choose(conn, limit)
+            chosen[:] = await self._choose(conn, limit, turn)
+            if chosen:
+                self._claiming.add(turn)
             return chosen
 
-        self._looks += 1
         try:
             applied = await self._desk.claim(self._lanes, choose, deadline_s=STORE_DEADLINE_S)
         except StoreFault:
@@ -336,7 +337,7 @@ class Delivery:
             log.exception("%d claims failed together: each is tried by itself", limit)
             applied = await self._claim_apart(await self._lanes.run(choose, deadline_s=STORE_DEADLINE_S))
         finally:
-            self._looks -= 1
+            self._claiming.discard(turn)
         recorded = ((one, effect) for one in applied for effect in one.effects)
         attempts = [_to_send(one, effect.number) for one, effect in recorded if isinstance(effect, RecordAttempt)]
         return len(chosen), attempts
