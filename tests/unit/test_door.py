@@ -147,10 +147,25 @@ async def test_an_announced_size_is_refused_before_it_is_sent(running: doors.Run
     assert b"connection: close" in answer
 
 
-async def test_a_body_that_dawdles_is_cut_off(running: doors.Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doors, "BODY_READ_S", 0.2)
-    answer = await raw(running.port, b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
-    assert answer.startswith(b"HTTP/1.1 408")
+async def test_a_body_that_dawdles_is_cut_off_and_others_are_not() -> None:
+    door = Door([Route("POST", "/x", show, body_max=1000)], concurrency_max=CONCURRENCY_MAX, body_read_s=0.3)
+    running = await serve(door, "127.0.0.1", 0)
+    head = b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    try:
+        late = [
+            asyncio.create_task(raw(running.port, head + b"Content-Length: 10\r\n\r\nabc")),
+            asyncio.create_task(raw(running.port, head + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")),
+        ]
+        for _ in range(10):
+            whole = await raw(running.port, head + b"Content-Length: 3\r\n\r\nabc")
+            assert whole.startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.05)
+        for answer in await asyncio.gather(*late):
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"within 0.3 s" in answer
+        assert (await raw(running.port, head + b"Content-Length: 3\r\n\r\nabc")).startswith(b"HTTP/1.1 200")
+    finally:
+        await running.stop()
 
 
 async def test_a_repeated_header_is_joined(running: doors.Running) -> None:

@@ -27,6 +27,7 @@ from granian.rsgi import Scope
 from granian.server.embed import Server
 
 from hakika import clock
+from hakika.channels.time_limit import TimeLimit
 from hakika.domain.reasons import InvariantBroken
 
 BODY_READ_S = 10.0
@@ -118,7 +119,7 @@ def busy(title: str = "Too many requests in flight", *, retry_after_s: int = RET
 class _Protocol(Protocol):
     """The part of granian's RSGI protocol object used here."""
 
-    async def __call__(self) -> bytes: ...
+    def __call__(self) -> Awaitable[bytes]: ...
     def __aiter__(self) -> Any: ...
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
 
@@ -161,9 +162,9 @@ class _Table:
 
 
 class Door:
-    """The RSGI application over a list of routes; at most `concurrency_max` requests at once."""
+    """The RSGI application over routes; at most `concurrency_max` requests at once, a body within `body_read_s`."""
 
-    def __init__(self, routes: Iterable[Route], *, concurrency_max: int) -> None:
+    def __init__(self, routes: Iterable[Route], *, concurrency_max: int, body_read_s: float = BODY_READ_S) -> None:
         self._table = _Table()
         for route in routes:
             self._table.add(route)
@@ -171,6 +172,8 @@ class Door:
         self._in_flight = 0
         self._closing = False
         self._idle = asyncio.Event()
+        self._body_read_s = body_read_s
+        self._reading = TimeLimit(body_read_s)
 
     @property
     def in_flight(self) -> int:
@@ -216,7 +219,7 @@ class Door:
         try:
             headers = _headers(scope)
             query = _query(scope.query_string)
-            body = await _body(proto, headers, route.body_max)
+            body = await self._body(proto, headers, route.body_max)
             client = scope.client.rpartition(":")[0]
             return await route.handler(Request(scope.method, scope.path, query, headers, body, client, params))
         except RequestRefused as refused:
@@ -227,6 +230,28 @@ class Door:
             request_id = clock.new_id().hex
             log.exception("request %s failed: %s %s", request_id, scope.method, scope.path)
             return _told(route, problem(500, "Internal error", request_id=request_id))
+
+    async def _body(self, proto: _Protocol, headers: Mapping[str, str], limit: int) -> bytes:
+        """The whole body, or RequestRefused 413 as soon as it is known to pass `limit`, 408 when it dawdles."""
+        length = headers.get("content-length")
+        if length is None and "transfer-encoding" not in headers:
+            return b""
+        if length is not None and (not length.isascii() or not length.isdigit()):
+            raise RequestRefused(problem(400, "Unreadable Content-Length", "Content-Length", "decimal digits"))
+        if length == "0":
+            return b""
+        if length is not None and int(length) > limit + DISCARD_MAX:
+            raise _too_large(limit)
+        try:
+            if length is not None and int(length) <= limit:
+                return bytes(await self._reading.wait(proto()))
+            body = await self._reading.wait(_bounded(proto, limit))
+        except TimeoutError as error:
+            late = problem(408, "Body not received in time", "body", f"within {self._body_read_s:g} s")
+            raise RequestRefused(late) from error
+        if body is None:
+            raise _too_large(limit)
+        return body
 
 
 def _told(route: Route, response: Response) -> Response:
@@ -257,30 +282,6 @@ def _query(text: str) -> dict[str, str]:
     if len(query) != len(pairs):
         raise RequestRefused(problem(400, "Query field repeated", rule="each query field at most once"))
     return query
-
-
-async def _body(proto: _Protocol, headers: Mapping[str, str], limit: int) -> bytes:
-    """The whole body, or RequestRefused 413 as soon as it is known to pass `limit`, 408 when it dawdles."""
-    length = headers.get("content-length")
-    if length is None and "transfer-encoding" not in headers:
-        return b""
-    if length is not None and (not length.isascii() or not length.isdigit()):
-        raise RequestRefused(problem(400, "Unreadable Content-Length", "Content-Length", "decimal digits"))
-    if length == "0":
-        return b""
-    if length is not None and int(length) > limit + DISCARD_MAX:
-        raise _too_large(limit)
-    try:
-        async with asyncio.timeout(BODY_READ_S):
-            if length is not None and int(length) <= limit:
-                return bytes(await proto())
-            body = await _bounded(proto, limit)
-    except TimeoutError as error:
-        late = problem(408, "Body not received in time", "body", f"within {BODY_READ_S:g} s")
-        raise RequestRefused(late) from error
-    if body is None:
-        raise _too_large(limit)
-    return body
 
 
 def _too_large(limit: int) -> RequestRefused:

@@ -92,7 +92,7 @@ CREATE TABLE transfer (
         AND valid_until_ms IS NOT NULL AND return_at_ms IS NOT NULL AND deadline_ms IS NOT NULL
         AND received_ms < valid_until_ms AND valid_until_ms < return_at_ms AND return_at_ms < deadline_ms)),
     CHECK (status <> 'REJECTED' OR reason IS NOT NULL)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 70, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_scale_factor = 0.02);
 COMMENT ON TABLE transfer IS 'One row for every (bank, UETR) ever met: taken into custody, or refused for good (REJECTED). One unique index for both, so that a recall and its transfer cannot pass each other.';
 COMMENT ON COLUMN transfer.content_sha256 IS 'Hash of the canonical fields without group header; null for a tombstone, which refuses any content.';
 COMMENT ON COLUMN transfer.tracking IS '128 random bits; its base32 form is the reference under /t/.';
@@ -127,7 +127,7 @@ CREATE TABLE attempt (
     CHECK ((outcome IS NULL) = (closed_ms IS NULL)),
     CHECK (outcome IS NULL OR outcome = 'not_sent' OR (core_incarnation IS NOT NULL AND chain_slot IS NOT NULL AND chain_seq IS NOT NULL AND chain_head IS NOT NULL)),
     CHECK (outcome IS DISTINCT FROM 'refused' OR reason IS NOT NULL)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 70, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_scale_factor = 0.02);
 COMMENT ON TABLE attempt IS 'One submission of a transfer to the core; open until the core''s stored answer is here. A timeout closes nothing.';
 COMMENT ON COLUMN attempt.id IS 'Derived from bank, UETR and number (ids.py): the head of the core''s linked set.';
 COMMENT ON COLUMN attempt.lease_token IS 'Raised by each takeover; only a holder that saw none may say that nothing was written.';
@@ -156,7 +156,7 @@ CREATE TABLE outgoing_message (
     next_send_ms bigint NOT NULL,
     tries        integer NOT NULL DEFAULT 0,
     settled_ms   bigint
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 70, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_scale_factor = 0.02);
 COMMENT ON TABLE outgoing_message IS 'What is owed to a bank, same bytes each time: a status report until its 2xx, a return until its acknowledgement.';
 CREATE INDEX outgoing_due ON outgoing_message (bank, next_send_ms) WHERE settled_ms IS NULL;
 
@@ -168,7 +168,7 @@ CREATE TABLE outbox (
     fact       jsonb NOT NULL,
     created_ms bigint NOT NULL,
     msg_id     text
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 70, autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_scale_factor = 0.02);
 COMMENT ON TABLE outbox IS 'Facts to tell a bank, written in the commit that made them true; gathered into outgoing messages.';
 CREATE UNIQUE INDEX outbox_once ON outbox (transfer, kind) WHERE kind <> 'held';
 CREATE INDEX outbox_waiting ON outbox (bank, seq) WHERE msg_id IS NULL;
