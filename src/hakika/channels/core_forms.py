@@ -24,6 +24,10 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _BANK = re.compile(r"[a-z0-9][a-z0-9-]{0,34}")
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _ACCOUNT = re.compile(r"acc_([1-9][0-9]{0,17})")
+_KINDS = {kind.value: kind for kind in Kind}
+_CURRENCY_RULE = f"one of {', '.join(MINOR_DIGITS)}"
+_AMOUNT_RULE = f"1 to {AMOUNT_MINOR_MAX} minor units"
+_SET_RULE = f"1 to {operator.SET_MAX} entries"
 
 
 def decoded(request: Request, kind: type[T]) -> T:
@@ -38,10 +42,10 @@ def decoded(request: Request, kind: type[T]) -> T:
         raise RequestRefused(problem(400, "Malformed request", "body", "JSON in UTF-8")) from error
 
 
-def require(holds: bool, field: str, rule: str) -> None:
-    """RequestRefused 400 naming field and rule unless it holds."""
+def require(holds: bool, field: str, rule: str, at: str = "") -> None:
+    """RequestRefused 400 naming field and rule unless it holds; `at` is where the field stands."""
     if not holds:
-        raise RequestRefused(problem(400, "Malformed request", field, rule))
+        raise RequestRefused(problem(400, "Malformed request", f"{at}.{field}" if at else field, rule))
 
 
 def as_json(content: msgspec.Struct, status: int = 200) -> Response:
@@ -54,9 +58,9 @@ def as_answers(told: tuple[int, list[Answer]]) -> Response:
     return as_json(Answers(*told))
 
 
-def entry_id(text: str, field: str) -> bytes:
+def entry_id(text: str, field: str, at: str = "") -> bytes:
     """An id as 32 hex digits in lower case."""
-    require(_ID.fullmatch(text) is not None, field, "32 hex digits in lower case")
+    require(_ID.fullmatch(text) is not None, field, "32 hex digits in lower case", at)
     return bytes.fromhex(text)
 
 
@@ -66,27 +70,27 @@ def entry_ids(texts: Sequence[str]) -> list[bytes]:
     return [entry_id(text, f"ids[{number}]") for number, text in enumerate(texts)]
 
 
-def amount(value: int, field: str) -> int:
+def amount(value: int, field: str, at: str = "") -> int:
     """Minor units of one transfer or entry."""
-    require(0 < value <= AMOUNT_MINOR_MAX, field, f"1 to {AMOUNT_MINOR_MAX} minor units")
+    require(0 < value <= AMOUNT_MINOR_MAX, field, _AMOUNT_RULE, at)
     return value
 
 
-def currency(code: str, field: str) -> str:
+def currency(code: str, field: str, at: str = "") -> str:
     """A currency that this release can hold."""
-    require(code in MINOR_DIGITS, field, f"one of {', '.join(MINOR_DIGITS)}")
+    require(code in MINOR_DIGITS, field, _CURRENCY_RULE, at)
     return code
 
 
-def bank(text: str, field: str) -> str:
+def bank(text: str, field: str, at: str = "") -> str:
     """A bank's id."""
-    require(_BANK.fullmatch(text) is not None, field, "lower-case letters, digits and hyphens, at most 35")
+    require(_BANK.fullmatch(text) is not None, field, "lower-case letters, digits and hyphens, at most 35", at)
     return text
 
 
-def digits(text: str, field: str) -> str:
+def digits(text: str, field: str, at: str = "") -> str:
     """What may be a telephone number; whether anybody has it is for the ledger to say."""
-    require(_DIGITS.fullmatch(text) is not None, field, "E.164 digits without +")
+    require(_DIGITS.fullmatch(text) is not None, field, "E.164 digits without +", at)
     return text
 
 
@@ -98,41 +102,41 @@ def credits(instructions: Sequence[Instruction]) -> list[Credit]:
         at = f"instructions[{number}]"
         commands.append(
             Credit(
-                entry_id(one.id, f"{at}.id"),
-                bank(one.bank, f"{at}.bank"),
-                digits(one.creditor_msisdn, f"{at}.creditor_msisdn"),
-                amount(one.amount_minor, f"{at}.amount_minor"),
-                currency(one.currency, f"{at}.currency"),
+                entry_id(one.id, "id", at),
+                bank(one.bank, "bank", at),
+                digits(one.creditor_msisdn, "creditor_msisdn", at),
+                amount(one.amount_minor, "amount_minor", at),
+                currency(one.currency, "currency", at),
                 one.valid_until_ms,
             )
         )
     return commands
 
 
-def account_number(text: str, field: str) -> int:
+def account_number(text: str, field: str, at: str = "") -> int:
     """The number in `acc_17`."""
     match = _ACCOUNT.fullmatch(text)
-    require(match is not None, field, "acc_ and a number")
+    require(match is not None, field, "acc_ and a number", at)
     return int(match[1]) if match is not None else 0
 
 
 def entry_set(orders: Sequence[operator.EntryOrder], at: str) -> Set:
     """A linked set; the ledger names what is malformed in its amounts and accounts."""
-    require(0 < len(orders) <= operator.SET_MAX, at, f"1 to {operator.SET_MAX} entries")
-    return Set(tuple(_entry(order, f"{at}[{number}]") for number, order in enumerate(orders)))
+    require(0 < len(orders) <= operator.SET_MAX, at, _SET_RULE)
+    return Set(tuple([_entry(order, f"{at}[{number}]") for number, order in enumerate(orders)]))
 
 
 def _entry(order: operator.EntryOrder, at: str) -> Entry:
     in_range = order.expires_ms is None or 0 < order.expires_ms <= TIME_MAX_MS
-    require(in_range, f"{at}.expires_ms", "milliseconds since 1970")
+    require(in_range, "expires_ms", "milliseconds since 1970", at)
     return Entry(
-        entry_id(order.id, f"{at}.id"),
-        Kind(order.kind),
-        account_number(order.debit, f"{at}.debit"),
-        account_number(order.credit, f"{at}.credit"),
+        entry_id(order.id, "id", at),
+        _KINDS[order.kind],
+        account_number(order.debit, "debit", at),
+        account_number(order.credit, "credit", at),
         order.amount_minor,
-        currency(order.currency, f"{at}.currency"),
-        None if order.pending_id is None else entry_id(order.pending_id, f"{at}.pending_id"),
+        currency(order.currency, "currency", at),
+        None if order.pending_id is None else entry_id(order.pending_id, "pending_id", at),
         order.expires_ms,
     )
 
