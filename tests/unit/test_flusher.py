@@ -229,3 +229,31 @@ async def test_stop_gives_up_after_its_own_limit(work: Work, build: Build) -> No
     await flusher.stop(drain_s=0.05)
     outcomes = await asyncio.gather(*taken, return_exceptions=True)
     assert all(isinstance(outcome, NoAnswer) for outcome in outcomes)
+
+
+async def test_the_next_batch_is_sent_before_the_callers_of_the_last_one_run() -> None:
+    order: list[str] = []
+    opened = asyncio.Event()
+
+    async def exchange(commands: list[int]) -> list[int]:
+        order.extend(f"sent {number}" for number in commands)
+        await opened.wait()
+        return commands
+
+    async def on_a_task_of_its_own(commands: list[int]) -> list[int]:  # as a lane does
+        return await asyncio.create_task(exchange(commands))
+
+    async def call(number: int) -> None:
+        await flusher.submit(number, deadline_s=LONG_S)
+        order.append(f"told {number}")
+
+    flusher = Flusher(on_a_task_of_its_own, name="test", batch_max=2, queue_max=10)
+    flusher.start()
+    async with asyncio.TaskGroup() as callers:
+        for number in range(4):
+            callers.create_task(call(number))
+        while not order:  # noqa: ASYNC110 - a few turns of the loop
+            await asyncio.sleep(0)
+        opened.set()
+    await flusher.stop()
+    assert order == ["sent 0", "sent 1", "sent 2", "sent 3", "told 0", "told 1", "told 2", "told 3"]

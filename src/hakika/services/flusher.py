@@ -185,9 +185,8 @@ class Flusher(Generic[C, R]):
             await self._settle(batch[:middle])
             await self._settle(batch[middle:])
             return
-        for waiting, result in zip(batch, results, strict=True):
-            if not waiting.result.done():
-                waiting.result.set_result(result)
+        # Not now: all these callers would run before the next batch, while the database has nothing to do.
+        asyncio.get_running_loop().call_soon(_answer, batch, results)
 
     async def _execute(self, batch: list[_Waiting[C, R]]) -> list[R]:
         commands = [waiting.command for waiting in batch]
@@ -205,6 +204,12 @@ class Flusher(Generic[C, R]):
             if len(results) != len(commands):
                 raise InvariantBroken(f"{self._name}: {len(results)} results for {len(commands)} commands")
             return results
+
+
+def _answer(batch: list[_Waiting[C, R]], results: list[R]) -> None:
+    for waiting, result in zip(batch, results, strict=True):
+        if not waiting.result.done():
+            waiting.result.set_result(result)
 
 
 def _expire(results: list["asyncio.Future[R]"], deadline_s: float) -> None:

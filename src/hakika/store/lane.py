@@ -145,9 +145,12 @@ class Lane:
     async def _watch(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], ends_s: float) -> T:
         """Run the work on its own task, and cut it off at `ends_s` (monotonic seconds) or on cancellation."""
         sent: list[_Live] = []
-        attempt = asyncio.get_running_loop().create_task(self._attempt(work, sent))
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        attempt = loop.create_task(self._attempt(work, sent, over))
+        timer = loop.call_later(max(0.0, ends_s - clock.monotonic_s()), _end, over)
         try:
-            await asyncio.wait((attempt,), timeout=max(0.0, ends_s - clock.monotonic_s()))
+            await over
             late = not attempt.done()
             if late:
                 self._cut(attempt, sent)
@@ -158,6 +161,8 @@ class Lane:
                 await asyncio.wait((attempt,), timeout=GRACE_S)
             self._let_go(attempt)
             raise
+        finally:
+            timer.cancel()
         if not attempt.done():
             self._let_go(attempt)
             raise _fault(sent, f"{self._name}: deadline passed")
@@ -172,7 +177,19 @@ class Lane:
         except asyncio.CancelledError as error:
             raise _fault(sent, f"{self._name}: deadline passed") from error
 
-    async def _attempt(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], sent: list[_Live]) -> T:
+    async def _attempt(
+        self,
+        work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]],
+        sent: list[_Live],
+        over: "asyncio.Future[None]",
+    ) -> T:
+        """The work, on the lane's connection; ends `over` with its last step, so that who waits is next to run."""
+        try:
+            return await self._connected(work, sent)
+        finally:
+            _end(over)
+
+    async def _connected(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], sent: list[_Live]) -> T:
         live = self._live
         if live is not None and live.stale():
             self._live = None
@@ -291,6 +308,11 @@ def _refused(error: BaseException) -> bool:
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return (error.sqlstate or "").startswith("HK")
     return isinstance(error, psycopg.Error)
+
+
+def _end(over: "asyncio.Future[None]") -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 def _fault(sent: list[_Live], text: str) -> StoreFault:
