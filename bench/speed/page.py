@@ -15,13 +15,23 @@ BEGIN, END = "<!-- figures: made by make bench -->", "<!-- end of figures -->"
 PAGE = "docs/performance.md"
 PICTURE = "docs/pictures/performance.svg"
 COURSES = {"H1": "An hour at half of what it can do", "KILL": "The same hour with 100 kills"}
+ORDER = ("L1", "L2", "G1", "G2", "D1", "S1", "M1", "OVER", "H1", "KILL")  # whenever each was measured
+HOUR = (
+    "{first_sixth_per_s:,} transfers a second in the first sixth of the time, {last_sixth_per_s:,} in the last; "
+    "{unanswered:,} without an end, {left_out:,} left out, {sent_again:,} sent again. Memory of core and gateway: "
+    "{memory_sixth_mb} MB after the first sixth, {memory_last_mb} MB at the end, {memory_most_mb} MB at most."
+)
+KILLS = (
+    " {kills} kills ({kills_core} of the core, {kills_gateway} of a gateway, {kills_postgres} of PostgreSQL): the rate "
+    "was back {back_s_most} s after each at most, and {back_late} times later than 5 s."
+)
 HEAD = "| | Work | Measured | To P | Spread | Target | p50 ms | p99 ms | p99.9 ms | Books |"
 RULE = "|---|---|---|---|---|---|---|---|---|---|"
 
 
 def write_page(latest: Path, root: Path) -> None:
     """Put the rows and the picture where the page expects them. Raises ValueError where the page has lost its marks."""
-    rows: list[dict[str, Any]] = json.loads(latest.read_text("utf-8"))["rows"]
+    rows: list[dict[str, Any]] = sorted(json.loads(latest.read_text("utf-8"))["rows"], key=_place)
     drawn = root / PICTURE
     drawn.parent.mkdir(parents=True, exist_ok=True)
     drawn.write_text(picture(rows), "utf-8")
@@ -34,13 +44,18 @@ def write_page(latest: Path, root: Path) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{fragment(rows, courses)}\n{END}{after}", "utf-8")
 
 
+def _place(row: dict[str, Any]) -> int:
+    name = row["id"].partition("-")[0]
+    return ORDER.index(name) if name in ORDER else len(ORDER)
+
+
 def _course(kept: Path, root: Path, row: dict[str, Any]) -> str:
     """Draw an hour from what was kept of it; the line that shows it."""
     curve = json.loads((kept / f"{row['id'].lower()}.json").read_text("utf-8"))
     drawn = root / f"docs/pictures/performance-{row['id'].lower()}.svg"
     drawn.write_text(course(curve, COURSES[row["id"]]), "utf-8")
-    told = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in row["extra"].items())
-    return f"![{COURSES[row['id']]}](pictures/{drawn.name})\n\n{row['id']}: {told}."
+    told = (HOUR + KILLS if "kills" in row["extra"] else HOUR).format(**row["extra"])
+    return f"![{COURSES[row['id']]}](pictures/{drawn.name})\n\n{row['id']}: {told}"
 
 
 def fragment(rows: list[dict[str, Any]], courses: list[str]) -> str:

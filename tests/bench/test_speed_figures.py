@@ -95,11 +95,31 @@ def test_the_page_shows_the_course_of_an_hour(tmp_path: Path) -> None:
     page.parent.mkdir(parents=True)
     page.write_text(f"{BEGIN}\n{END}")
     latest = tmp_path / "latest.json"
-    keep([replace(ROW, id="H1", extra={"last_to_first": 0.97})], MACHINE, latest)
+    told: dict[str, float | str] = {
+        "first_sixth_per_s": 1000,
+        "last_sixth_per_s": 970,
+        "unanswered": 0,
+        "left_out": 2,
+        "sent_again": 3,
+    }
+    told |= {"memory_sixth_mb": 61, "memory_last_mb": 62, "memory_most_mb": 64}
+    killed: dict[str, float | str] = {
+        "kills": 9,
+        "kills_core": 2,
+        "kills_gateway": 3,
+        "kills_postgres": 4,
+        "back_s_most": 6,
+        "back_late": 1,
+    }
+    keep([replace(ROW, id="KILL", extra=told | killed), replace(ROW, id="H1", extra=told)], MACHINE, latest)
     curve = {"by_second": [100] * 600 + [50] * 600, "memory_bytes": [2**26] * 120, "watch_s": 10.0, "killed": []}
-    (tmp_path / "h1.json").write_text(json.dumps(curve))
+    for name in ("h1", "kill"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(curve))
     write_page(latest, tmp_path)
-    assert "pictures/performance-h1.svg" in page.read_text() and "last to first 0.97" in page.read_text()
+    hour, kill = (line for line in page.read_text().splitlines() if line.startswith(("H1:", "KILL:")))
+    assert "pictures/performance-h1.svg" in page.read_text() and "kills" not in hour
+    assert "1,000 transfers a second in the first sixth of the time, 970 in the last; 0 without an end" in hour
+    assert "9 kills (2 of the core, 3 of a gateway, 4 of PostgreSQL): the rate was back 6 s" in kill
     drawn = (tmp_path / "docs/pictures/performance-h1.svg").read_text()
     assert "100 transfers a second at the beginning, 50 at the end; memory 64 to 64 MB" in drawn
     assert "20 min" in drawn and "kills" not in drawn
