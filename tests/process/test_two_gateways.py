@@ -22,6 +22,9 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 SETTLED_S = 40.0
 MESSAGES = "SELECT tries, settled_ms IS NOT NULL FROM outgoing_message"
+HOLDERS = """
+SELECT count(DISTINCT lease_holder) FROM attempt JOIN transfer ON transfer.id = attempt.transfer WHERE uetr = ANY(%s)
+"""
 STATUSES = "SELECT status, count(*) FROM transfer WHERE uetr = ANY(%s) GROUP BY 1"
 
 
@@ -88,6 +91,20 @@ def send(engineer: Engineer, platform: Platform, to: list[str], count: int) -> l
     return sent
 
 
+def until_it_sends(engineer: Engineer, platform: Platform, second: Second) -> list[str]:
+    """A gateway that is ready takes custody; it sends once it has spoken with the core. What was sent meanwhile."""
+    sent = send(engineer, platform, [engineer.gateway], 1)
+
+    def both_have_sent() -> bool:
+        sent.extend(send(engineer, platform, [second.url], 1))
+        return platform.rows("gateway", HOLDERS, sent) == [(2,)]
+
+    first = engineer.gateway
+    wait_until(both_have_sent, within_s=SETTLED_S)
+    engineer.gateway = first
+    return sent
+
+
 def completed(platform: Platform, uetrs: list[str]) -> bool:
     return dict(platform.rows("gateway", STATUSES, uetrs)) == {"COMPLETED": len(uetrs)}
 
@@ -107,13 +124,13 @@ def books_are_right(platform: Platform) -> None:
 
 def test_two_share_the_work_and_tell_each_end_once(platform: Platform, second: Second) -> None:
     with Engineer(platform, "bank-b") as engineer:
+        before = until_it_sends(engineer, platform, second)
         sent = send(engineer, platform, [engineer.gateway, second.url], 60)
-    wait_until(lambda: completed(platform, sent), within_s=SETTLED_S)
+    wait_until(lambda: completed(platform, before + sent), within_s=SETTLED_S)
     wait_until(lambda: owed(platform) == 0, within_s=SETTLED_S)
     told = platform.rows("gateway", MESSAGES)
     assert [tries for tries, _ in told] == [1] * len(told)
-    holders = platform.rows("gateway", "SELECT count(DISTINCT lease_holder) FROM attempt")
-    assert holders == [(2,)]
+    assert platform.rows("gateway", HOLDERS, sent) == [(2,)]
     books_are_right(platform)
 
 
