@@ -1,5 +1,8 @@
 """A transaction's questions leave together, its writes with COMMIT; it is all or nothing whatever happens inside."""
 
+import asyncio
+import os
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -13,7 +16,7 @@ from psycopg.abc import PipelineCommand
 
 from hakika.domain.reasons import InvariantBroken
 from hakika.store.embedded import RoleAccess
-from hakika.store.exchange import Connection, transaction
+from hakika.store.exchange import Connection, leave, transaction
 from hakika.store.lane import Lane, NoAnswer
 
 ANSWER_S = 10.0
@@ -69,6 +72,55 @@ async def test_questions_leave_together_and_writes_with_the_commit(lane: Lane, e
     assert await written(lane) == [7, 8, 9]
 
 
+async def test_what_has_left_is_being_done_before_the_rest_is_asked(lane: Lane, core_database: RoleAccess) -> None:
+    async def work(conn: psycopg.AsyncConnection[Any]) -> list[bool]:
+        found: list[bool] = []
+        async with transaction(conn):
+            await conn.execute("SELECT pg_advisory_xact_lock(77)")
+            found.append(await is_free())
+            await leave(conn)
+            async with asyncio.timeout(ANSWER_S):
+                while await is_free():  # noqa: ASYNC110 - only the server knows
+                    await asyncio.sleep(0.01)
+            await add(conn, 1)
+        return found
+
+    async def is_free() -> bool:
+        async with await psycopg.AsyncConnection.connect(core_database.owner_url) as other:
+            row = await (await other.execute("SELECT pg_try_advisory_xact_lock(77)")).fetchone()
+            return row == (True,)
+
+    assert await lane.run(work, deadline_s=2 * ANSWER_S) == [True]
+    assert await written(lane) == [1]
+
+
+async def refused_before_it_is_known(conn: psycopg.AsyncConnection[Any]) -> None:
+    async with transaction(conn):
+        await add(conn, 1, 1)
+        await leave(conn)
+        await add(conn, 2)
+
+
+async def refused_when_it_leaves(conn: psycopg.AsyncConnection[Any]) -> None:
+    async with transaction(conn):
+        await add(conn, 1, 1)
+        await leave(conn)
+        await asyncio.sleep(0.05)
+        await add(conn, 2)
+        await leave(conn)
+        await add(conn, 3)
+
+
+async def refused_with_more_to_come_than_the_socket_takes(conn: psycopg.AsyncConnection[Any]) -> None:
+    async with transaction(conn):
+        await add(conn, 1, 1)
+        await leave(conn)
+        await asyncio.sleep(0.05)
+        with socket.socket(fileno=os.dup(conn.pgconn.socket)) as narrow:
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await conn.execute("SELECT length(%s)", ("y" * (BIG // 12),))
+
+
 async def test_psycopg_itself_sends_each_by_itself(core_database: RoleAccess, exchanges: list[int]) -> None:
     """Once it does not, `exchange.py` is not needed any more."""
     plain = await psycopg.AsyncConnection.connect(core_database.owner_url, autocommit=True)
@@ -96,7 +148,17 @@ async def refused_while_the_rest_leaves(conn: psycopg.AsyncConnection[Any]) -> N
             await conn.execute("SELECT length(%s)", ("y" * BIG,))
 
 
-@pytest.mark.parametrize("work", [refused_at_a_fetch, refused_at_the_end, refused_while_the_rest_leaves])
+REFUSED = [
+    refused_at_a_fetch,
+    refused_at_the_end,
+    refused_while_the_rest_leaves,
+    refused_before_it_is_known,
+    refused_when_it_leaves,
+    refused_with_more_to_come_than_the_socket_takes,
+]
+
+
+@pytest.mark.parametrize("work", REFUSED)
 async def test_a_refusal_passes_through_and_the_connection_stays(lane: Lane, work: Work) -> None:
     async def backend(conn: psycopg.AsyncConnection[Any]) -> int:
         return conn.info.backend_pid

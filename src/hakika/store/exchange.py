@@ -36,13 +36,13 @@ class _Together(psycopg.AsyncPipeline):
     def _communicate_gen(self) -> PQGen[None]:
         """Called after each statement, which may wait, and after a sync, which may not."""
         if self.result_queue and self.result_queue[-1] is None:
-            yield from self._leave()
+            yield from self.leave_gen()
 
     def _fetch_gen(self, *, flush: bool) -> PQGen[None]:
         """Called for a result that somebody waits for. All that is sent ends with a flush request or a sync."""
         if self.command_queue:
             self.command_queue.append(self.pgconn.send_flush_request)
-            yield from self._leave()
+            yield from self.leave_gen()
         yield from super()._fetch_gen(flush=False)
 
     def _exit_gen(self) -> PQGen[None]:
@@ -54,9 +54,25 @@ class _Together(psycopg.AsyncPipeline):
                 raise aborted.__context__ from None
             raise
 
-    def _leave(self) -> PQGen[None]:
-        yield from super()._communicate_gen()
-        yield from send(self.pgconn)  # to the last byte: whoever waits for an answer writes no more
+    def leave_gen(self) -> PQGen[None]:
+        """Send all that is kept, to the last byte: whoever waits for an answer writes no more."""
+        try:
+            yield from super()._communicate_gen()
+        except psycopg.Error:  # what was refused meanwhile; the rest must go, or its end is waited for in vain
+            yield from send(self.pgconn)
+            raise
+        yield from send(self.pgconn)
+
+
+async def leave(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Send what has been asked in this pipeline, so that PostgreSQL is at work on it, and wait for no answer.
+
+    Raises what PostgreSQL has refused meanwhile, if that is known already.
+    """
+    if not isinstance(conn._pipeline, _Together):
+        raise InvariantBroken("nothing waits to be sent outside a pipeline")
+    async with conn.lock:
+        await conn.wait(conn._pipeline.leave_gen())
 
 
 @asynccontextmanager
