@@ -1,7 +1,7 @@
 """Random commands against the ledger and against an independent model of it, batch by batch.
 
 Invariants: balances are sums of entries; debits equal credits; nothing pending is negative; a known id gets the
-same answer for ever; a batch does exactly what its commands do one by one.
+same answer for ever; a batch does exactly what its commands do one by one, and what its parts do one after another.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ from hakika.domain.ledger import (
     CONFLICTS,
     MALFORMED,
     Account,
+    Books,
     Burn,
     Code,
     Command,
@@ -127,6 +128,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def run(self, batch: list[Command]) -> None:
         decision = decide(batch, self.accounts, self.known, self.resolved, self.now_ms)
+        assert self.in_parts(batch, 2) == self.in_parts(batch, 3) == decision
         answers = self.one_by_one(batch)
         assert decision.outcomes == answers, "a batch is its commands one by one"
         for command, outcomes in zip(batch, decision.outcomes, strict=True):
@@ -134,6 +136,15 @@ class LedgerMachine(RuleBasedStateMachine):
             assert class_of(outcomes[0]) == expected, (command, outcomes[0])
             assert same_id(command, outcomes)
         self.done.extend(batch)
+
+    def in_parts(self, batch: list[Command], size: int) -> Decision:
+        books, whole = Books(self.accounts, self.known, self.resolved, self.now_ms), Decision([], [], {})
+        for begin in range(0, len(batch), size):
+            part = books.decide(batch[begin : begin + size])
+            whole.outcomes.extend(part.outcomes)
+            whole.rows.extend(part.rows)
+            whole.accounts.update(part.accounts)
+        return whole
 
     def one_by_one(self, batch: list[Command]) -> list[list[Outcome]]:
         answers = []

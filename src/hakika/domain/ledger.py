@@ -186,9 +186,7 @@ def decide(
     `known` has what is stored under every id of the batch, members and pending ids included; `resolved` tells
     which pending entries are posted or voided already. Total: every input has an outcome.
     """
-    books = _Books(accounts, known, resolved, now_ms)
-    outcomes = [books.burn(command) if isinstance(command, Burn) else books.post(command) for command in batch]
-    return Decision(outcomes, books.rows, books.changed_accounts())
+    return Books(accounts, known, resolved, now_ms).decide(batch)
 
 
 _CODE_POSTED = Code.POSTED
@@ -199,8 +197,8 @@ _NEW_TUPLE = tuple.__new__  # a named tuple without its own __new__: a third of 
 _Working = list[Any]
 
 
-class _Books:
-    """The working state of one decision: accounts as they become, rows as they come."""
+class Books:
+    """The working state while a batch is decided, whole or in parts: accounts as they become, rows as they come."""
 
     def __init__(
         self,
@@ -210,16 +208,20 @@ class _Books:
         now_ms: int,
     ) -> None:
         self._given = accounts
-        self._accounts: dict[int, _Working] = {}  # those that this batch has looked at
-        self.rows: list[Row] = []
+        self._accounts: dict[int, _Working] = {}  # those that this part has looked at
+        self._rows: list[Row] = []
         self._known = dict(known)
         self._resolved = dict(resolved)
         self._now_ms = now_ms
 
-    def changed_accounts(self) -> dict[int, Account]:
-        """Accounts that are not as they were; those of an undone set are."""
-        given = self._given
-        return {n: _NEW_TUPLE(Account, now) for n, now in self._accounts.items() if now[4] is not given[n][4]}
+    def decide(self, part: Sequence[Command]) -> Decision:
+        """What the next part of the batch does, after the parts before it; only its own rows and changes are told."""
+        outcomes = [self.burn(command) if isinstance(command, Burn) else self.post(command) for command in part]
+        given, rows = self._given, self._rows
+        # Those of an undone set are as they were.
+        changed = {n: _NEW_TUPLE(Account, now) for n, now in self._accounts.items() if now[4] is not given[n][4]}
+        self._given, self._accounts, self._rows = {**given, **changed}, {}, []
+        return Decision(outcomes, rows, changed)
 
     def burn(self, command: Burn) -> list[Outcome]:
         """The stored answer, or a new burn."""
@@ -262,13 +264,13 @@ class _Books:
         """Take back the first members of a set of which a later one was refused."""
         self._accounts.update(before)
         for entry in reversed(applied):
-            self.rows.pop()
+            self._rows.pop()
             del self._known[entry.id]
             if entry.pending_id is not None:
                 del self._resolved[entry.pending_id]
 
     def _keep(self, row: Row) -> None:
-        self.rows.append(row)
+        self._rows.append(row)
         self._known[row.id] = row
 
     def _at(self, number: int) -> _Working | None:
@@ -410,7 +412,7 @@ class _Books:
             (*debit[:4], *credit[:4]), previous,
         )  # fmt: skip
         row: Row = _NEW_TUPLE(Row, fields)
-        self.rows.append(row)
+        self._rows.append(row)
         self._known[entry_id] = row
         return row
 

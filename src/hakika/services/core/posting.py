@@ -1,27 +1,31 @@
 """One batch from commands to answers: lock and look, decide, write and commit, all on one connection.
 
-The poster owns a lane and, for as long as its connection lives, a writer slot with its chain. A batch that
-meets another writer (a new id posted elsewhere, a chain that grew) is repeated from its locks on. A lost
-commit reply is not handled here: the flusher executes the same commands again, and ids that made it are known.
+The poster owns a lane and, for as long as its connection lives, a writer slot with its chain. A large batch is
+decided in parts, each a link of the chain: while PostgreSQL writes one, the next is decided and packed. It stays
+one transaction, and its answers are those of a batch decided whole. A batch that meets another writer (a new id
+posted elsewhere, a chain that grew) is repeated from its locks on. A lost commit reply is not handled here: the
+flusher executes the same commands again, and ids that made it are known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from hakika import clock
 from hakika.domain import ledger
-from hakika.domain.ledger import CONFLICTS, Burn, Code, Decision, Kind, Outcome, Row, Set
+from hakika.domain.ledger import CONFLICTS, Burn, Code, Kind, Outcome, Row, Set
 from hakika.domain.reasons import InvariantBroken
 from hakika.services.core.commands import AWAITING_REDRIVE, Command, Credit, Inquire, Post, as_set, fee_member
 from hakika.store.core import batches
-from hakika.store.core.batches import Connection, Looked, Needs, Stored
+from hakika.store.core.batches import Connection, Looked, Needs, Part, Stored
 from hakika.store.core.chain import Link, next_link
 from hakika.store.lane import Lane
 from hakika.wire.core_api import Answer, Result
 
 BATCH_S = 3.0  # machine timer: a batch that takes longer is cut off and executed again
 REPEATS_MAX = 8
+PART = 300  # commands; a part more costs PostgreSQL a statement, and lets it begin earlier
 _NEW_TUPLE = tuple.__new__  # as in domain/ledger.py: a named tuple without its own __new__
 
 
@@ -77,21 +81,12 @@ class Poster:
         if not _all_locked(looked):
             await batches.give_up(connection)
             return None
-        now_ms = clock.now_ms()
-        known = {entry_id: stored.row for entry_id, stored in looked.stored.items()}
-        asked = [command for command in commands if not isinstance(command, Inquire)]
-        to_do = [self._to_ledger(command, looked, now_ms) for command in asked]
-        decision = ledger.decide(to_do, looked.accounts, known, looked.resolved, now_ms)
-        if decision.rows:
-            link = next_link(before, looked.incarnation, now_ms, decision.rows)
-            if not await batches.write(connection, looked.incarnation, before, link, decision):
-                self._head = await batches.read_head(connection, before.slot)
-                return None
-            self._head = link
-        else:
-            link = before
-            await batches.give_up(connection)
-        return _replies(commands, decision, looked, link)
+        batch = _Batch(commands, looked, before, self._fee_accounts, clock.now_ms())
+        if not await batches.write(connection, looked.incarnation, before, batch.parts()):
+            self._head = await batches.read_head(connection, before.slot)
+            return None
+        self._head = batch.head
+        return batch.replies()
 
     async def _chain_head(self, connection: Connection) -> Link:
         """The head of the chain this connection may extend; claimed anew on a new connection."""
@@ -100,12 +95,96 @@ class Poster:
             self._claimed_on = connection
         return self._head
 
-    def _to_ledger(self, command: Command, looked: Looked, now_ms: int) -> ledger.Command:
+
+class _Batch:
+    """A batch while it is decided, and the answers to its commands once it is committed."""
+
+    def __init__(
+        self,
+        commands: Sequence[Command],
+        looked: Looked,
+        before: Link,
+        fee_accounts: Mapping[str, int],
+        now_ms: int,
+    ) -> None:
+        self.head = before  # of the chain, with the parts so far
+        self._commands = commands
+        self._looked = looked
+        self._fee_accounts = fee_accounts
+        self._now_ms = now_ms
+        known = {entry_id: stored.row for entry_id, stored in looked.stored.items()}
+        self._books = ledger.Books(looked.accounts, known, looked.resolved, now_ms)
+        self._outcomes: list[list[Outcome]] = []
+        self._parts: list[Part] = []
+
+    def parts(self) -> Iterator[Part]:
+        """Decide one part after the other, each only when it is asked for; those that store nothing are left out."""
+        asked = [command for command in self._commands if not isinstance(command, Inquire)]
+        count = max(1, len(asked) // PART)
+        ends = [len(asked) * number // count for number in range(1, count + 1)]
+        begin = 0
+        for end in ends:
+            decision = self._books.decide([self._to_ledger(command) for command in asked[begin:end]])
+            self._outcomes += decision.outcomes
+            begin = end
+            if decision.rows:
+                self.head = next_link(self.head, self._looked.incarnation, self._now_ms, decision.rows)
+                part = Part(self.head, decision, end == len(asked))
+                self._parts.append(part)
+                yield part
+
+    def replies(self) -> list[Reply]:
+        """One for each command, in order."""
+        outcomes = iter(self._outcomes)
+        replies: list[Reply] = []
+        for command in self._commands:
+            if isinstance(command, Post):
+                replies.append(_entry_answers(command.set, next(outcomes)))
+                continue
+            if isinstance(command, Inquire):
+                found = self._find(command.id)
+                outcome = Outcome(Code.EXISTS, None if found is None else found.row)
+            else:
+                outcome = next(outcomes)[0]
+            answer = self._answer(command.id, outcome)
+            replies.append(NotRedriven() if answer is None else Told(self._looked.incarnation, answer))
+        return replies
+
+    def _find(self, entry_id: bytes) -> Stored | None:
+        """What is stored under an id now, with the link that holds it."""
+        for rows, link in self._fresh:
+            if entry_id in rows:
+                return Stored(rows[entry_id], link)
+        return self._looked.stored.get(entry_id)
+
+    @cached_property
+    def _fresh(self) -> list[tuple[dict[bytes, Row], Link]]:
+        """The rows of each part by their ids."""
+        return [({row.id: row for row in part.decision.rows}, part.link) for part in self._parts]
+
+    def _answer(self, command_id: bytes, outcome: Outcome) -> Answer | None:
+        """The wire's answer about one id, with the link of the chain that holds it; None before the re-drive."""
+        code, row = outcome
+        text = command_id.hex()
+        if code == AWAITING_REDRIVE:
+            return None
+        if row is None:
+            return Answer(text, "unknown", None if code == Code.EXISTS else str(code))
+        if code in CONFLICTS:
+            return Answer(text, "conflict")
+        stored = self._find(row.id)
+        if stored is None:
+            raise InvariantBroken(f"an outcome names a row that is not stored: {row.id.hex()}")
+        holder = stored.link
+        result: Result = "burnt" if row.kind == Kind.BURN else "posted" if row.refusal is None else "refused"
+        return Answer(text, result, row.refusal, row.fee, holder.slot, holder.seq, holder.hash.hex(), holder.at_ms)
+
+    def _to_ledger(self, command: Command) -> ledger.Command:
         match command:
             case Credit():
-                return as_set(command, looked, self._fee_accounts, now_ms)
+                return as_set(command, self._looked, self._fee_accounts, self._now_ms)
             case Post():
-                if looked.redriven:
+                if self._looked.redriven:
                     return command.set
                 return command.set._replace(refusal=AWAITING_REDRIVE, stores_refusal=False)
             case Burn():
@@ -144,41 +223,6 @@ def _all_locked(looked: Looked) -> bool:
     """False when an account was opened between the locks and the look-up."""
     owned = [account.account for held in looked.wallets.values() for account in held.values()]
     return all(account in looked.accounts for account in (*owned, *looked.positions.values()))
-
-
-def _replies(commands: Sequence[Command], decision: Decision, looked: Looked, link: Link) -> list[Reply]:
-    fresh = {row.id: row for row in decision.rows}
-    outcomes = iter(decision.outcomes)
-    replies: list[Reply] = []
-    for command in commands:
-        if isinstance(command, Post):
-            replies.append(_entry_answers(command.set, next(outcomes)))
-            continue
-        if isinstance(command, Inquire):
-            stored = looked.stored.get(command.id)
-            outcome = Outcome(Code.EXISTS, fresh.get(command.id) or (stored.row if stored else None))
-        else:
-            outcome = next(outcomes)[0]
-        answer = _answer(command.id, outcome, fresh, looked.stored, link)
-        replies.append(NotRedriven() if answer is None else Told(looked.incarnation, answer))
-    return replies
-
-
-def _answer(
-    command_id: bytes, outcome: Outcome, fresh: Mapping[bytes, Row], stored: Mapping[bytes, Stored], link: Link
-) -> Answer | None:
-    """The wire's answer about one id, with the link of the chain that holds it; None before the re-drive."""
-    code, row = outcome
-    text = command_id.hex()
-    if code == AWAITING_REDRIVE:
-        return None
-    if row is None:
-        return Answer(text, "unknown", None if code == Code.EXISTS else str(code))
-    if code in CONFLICTS:
-        return Answer(text, "conflict")
-    holder = link if row.id in fresh else stored[row.id].link
-    result: Result = "burnt" if row.kind == Kind.BURN else "posted" if row.refusal is None else "refused"
-    return Answer(text, result, row.refusal, row.fee, holder.slot, holder.seq, holder.hash.hex(), holder.at_ms)
 
 
 def _entry_answers(asked: Set, outcomes: list[Outcome]) -> list[EntryAnswer] | NotRedriven:

@@ -1,4 +1,4 @@
-"""Batches in PostgreSQL: one round trip to lock and look, one to write and commit.
+"""Batches in PostgreSQL: one round trip to lock and look, one to write and commit, whatever the number of parts.
 
 Accounts are locked in the order of their ids, so that writers queue and never deadlock. Whatever else a
 decision needs is looked up after the locks, each look-up with its own later snapshot, and so sees all that
@@ -18,6 +18,7 @@ from hakika.domain.ledger import Account, Decision, Kind, Row
 from hakika.domain.reasons import InvariantBroken
 from hakika.store.arrays import Int, Text, byteas, ints, texts, uuids
 from hakika.store.core.chain import FIRST, Link
+from hakika.store.exchange import leave
 from hakika.store.lane import StoreFault
 
 SLOT_LOCK = 0x48414B49  # first key of the advisory locks on writer slots
@@ -125,6 +126,14 @@ class WalletAccount(NamedTuple):
     status: str
 
 
+class Part(NamedTuple):
+    """A part of a batch as it was decided, the link that it is, and whether it is the last."""
+
+    link: Link
+    decision: Decision
+    last: bool
+
+
 class Stored(NamedTuple):
     """A row and the link of the chain that holds it."""
 
@@ -196,17 +205,26 @@ async def look(connection: Connection, needs: Needs) -> Looked:
     )
 
 
-async def write(connection: Connection, incarnation: int, before: Link, link: Link, decision: Decision) -> bool:
-    """Write a decided batch as `link` and commit. False: another writer was first, nothing was written."""
+async def write(connection: Connection, incarnation: int, before: Link, parts: Iterable[Part]) -> bool:
+    """Write a batch, decided part by part as `parts` is read, and commit. False: another writer was first.
+
+    Then nothing was written. Where there are no parts, the transaction that `look` began ends without a trace.
+    """
+    asked: list[tuple[Decision, psycopg.AsyncCursor[Any]]] = []
     try:
         async with connection.pipeline():
-            updated = await _ask(connection, WRITE, parameters(incarnation, before, link, decision))
-            ended = await connection.execute("COMMIT")
+            for link, decision, last in parts:
+                asked.append((decision, await _ask(connection, WRITE, parameters(incarnation, before, link, decision))))
+                before = link
+                if not last:
+                    await leave(connection)
+            ended = await connection.execute("COMMIT" if asked else "ROLLBACK")
     except psycopg.errors.UniqueViolation:
         await connection.execute("ROLLBACK")
         return False
-    if updated.rowcount != len(decision.accounts) or ended.statusmessage != "COMMIT":
-        raise InvariantBroken(f"{updated.rowcount} of {len(decision.accounts)} accounts, {ended.statusmessage}")
+    updated = [(cursor.rowcount, len(decision.accounts)) for decision, cursor in asked]
+    if any(done != wanted for done, wanted in updated) or ended.statusmessage != ("COMMIT" if asked else "ROLLBACK"):
+        raise InvariantBroken(f"accounts updated, and how many were to be: {updated}; {ended.statusmessage}")
     return True
 
 
