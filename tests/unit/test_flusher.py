@@ -1,6 +1,7 @@
 """Group commit: batches, deadlines, a full queue, lost replies executed again, a poisoned command alone."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -257,3 +258,38 @@ async def test_the_next_batch_is_sent_before_the_callers_of_the_last_one_run() -
         opened.set()
     await flusher.stop()
     assert order == ["sent 0", "sent 1", "sent 2", "sent 3", "told 0", "told 1", "told 2", "told 3"]
+
+
+async def test_the_database_is_heard_while_the_callers_of_a_large_batch_are_told() -> None:
+    there, here = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=here)
+    told: list[int] = []
+    told_when_heard: list[int] = []
+
+    async def exchange(commands: list[int]) -> list[int]:
+        there.send(b"x")
+        await reader.readexactly(1)
+        told_when_heard.append(len(told))
+        return commands
+
+    async def call(number: int) -> None:
+        told.append(await flusher.submit(number, deadline_s=LONG_S))
+
+    flusher = Flusher(exchange, name="test", batch_max=200, queue_max=400)
+    flusher.start()
+    await asyncio.gather(*[call(number) for number in range(400)])
+    await flusher.stop()
+    there.close()
+    writer.close()
+    assert sorted(told) == list(range(400))
+    assert told_when_heard[0] == 0
+    assert told_when_heard[1] < 100, "of the 200 of the first batch"
+
+
+async def test_all_that_was_committed_is_told_before_it_has_stopped(build: Build) -> None:
+    flusher = build(batch_max=200)
+    taken = [asyncio.create_task(flusher.submit(number, deadline_s=LONG_S)) for number in range(200)]
+    await asyncio.sleep(0)
+    await flusher.stop()
+    await asyncio.sleep(0)
+    assert [one.done() and one.result() for one in taken] == [2 * number for number in range(200)]

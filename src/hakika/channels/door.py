@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+import msgspec
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 from granian._granian import RSGIProtocolError as ProtocolError
 from granian.constants import HTTPModes, Interfaces
@@ -46,8 +47,7 @@ log = logging.getLogger(__name__)
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What arrived: header names in lower case, `client` the peer's address, `params` from the path."""
 
     method: str
@@ -59,8 +59,7 @@ class Request:
     params: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """What leaves; Content-Length and Content-Type are written from it."""
 
     status: int

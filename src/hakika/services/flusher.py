@@ -21,6 +21,7 @@ from hakika.store.lane import NoAnswer, StoreFault
 C = TypeVar("C")
 R = TypeVar("R")
 
+ANSWERS = 16  # callers that run before the event loop looks at its sockets again
 RETRY_PAUSE_FIRST_S = 0.02
 RETRY_PAUSE_MAX_S = 0.5
 DRAIN_S = 10.0
@@ -68,6 +69,7 @@ class Flusher(Generic[C, R]):
         self._gather_from = gather_from
         self._last_size = 0
         self._queue: deque[_Waiting[C, R]] = deque()
+        self._answers: deque[tuple[_Waiting[C, R], R]] = deque()  # committed, and their callers not told yet
         self._wake = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -89,6 +91,7 @@ class Flusher(Generic[C, R]):
                 with suppress(asyncio.CancelledError):
                     await self._task
             self._task = None
+        self._tell(len(self._answers))
         while self._queue:
             _fail(self._queue.popleft(), NoAnswer("stopped before it was executed"))
 
@@ -185,8 +188,22 @@ class Flusher(Generic[C, R]):
             await self._settle(batch[:middle])
             await self._settle(batch[middle:])
             return
-        # Not now: all these callers would run before the next batch, while the database has nothing to do.
-        asyncio.get_running_loop().call_soon(_answer, batch, results)
+        # Not now, and not all at once: a hundred callers would run before the next batch is sent, or before anybody
+        # sees that the database has answered, and meanwhile it has nothing to do.
+        if not self._answers:
+            asyncio.get_running_loop().call_soon(self._answer)
+        self._answers.extend(zip(batch, results, strict=True))
+
+    def _answer(self) -> None:
+        self._tell(min(ANSWERS, len(self._answers)))
+        if self._answers:
+            asyncio.get_running_loop().call_soon(self._answer)
+
+    def _tell(self, count: int) -> None:
+        for _ in range(count):
+            waiting, result = self._answers.popleft()
+            if not waiting.result.done():
+                waiting.result.set_result(result)
 
     async def _execute(self, batch: list[_Waiting[C, R]]) -> list[R]:
         commands = [waiting.command for waiting in batch]
@@ -204,12 +221,6 @@ class Flusher(Generic[C, R]):
             if len(results) != len(commands):
                 raise InvariantBroken(f"{self._name}: {len(results)} results for {len(commands)} commands")
             return results
-
-
-def _answer(batch: list[_Waiting[C, R]], results: list[R]) -> None:
-    for waiting, result in zip(batch, results, strict=True):
-        if not waiting.result.done():
-            waiting.result.set_result(result)
 
 
 def _expire(results: list["asyncio.Future[R]"], deadline_s: float) -> None:
