@@ -239,8 +239,12 @@ async def test_release_gives_up_only_ones_own(asked: Queues) -> None:
         asked.sql.closed(asked.held("bank-a", NOW_MS + 9_000), "burnt"),
     )
     asked.sql.app.execute("UPDATE attempt SET lease_until_ms = 10 ^ 9 WHERE id = %s", (mine,))
-    for holder, until_ms in ((SECOND, 10**9), (FIRST, NOW_MS), (FIRST, NOW_MS)):
-        await asked.ask(partial(queues.release, ids=[mine, closed], holder=holder, now_ms=NOW_MS))
+    for holder, token, until_ms in (
+        *((SECOND, 1, 10**9), (FIRST, 2, 10**9)),
+        *((FIRST, 1, NOW_MS), (FIRST, 1, NOW_MS)),
+    ):
+        leases = [(mine, token), (closed, token)]
+        await asked.ask(partial(queues.release, leases=leases, holder=holder, now_ms=NOW_MS))
         (row,) = asked.sql.reader.execute("SELECT lease_until_ms FROM attempt WHERE id = %s", (mine,)).fetchall()
         assert row == (until_ms,)
 

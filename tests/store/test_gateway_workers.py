@@ -19,12 +19,15 @@ from hakika import clock
 from hakika.domain.reasons import Reason
 from hakika.domain.transfer import ClockReturnDue, CoreAnswered, Outcome, SenderWroteNothing, WorkerClaimed
 from hakika.ids import attempt_id
+from hakika.services.gateway import first_attempts
+from hakika.services.gateway import transfers as desk_service
 from hakika.services.gateway.transfers import Happened
 from hakika.store.embedded import RoleAccess
 from hakika.store.gateway import queues
 from hakika.store.gateway.transfers import Evidence
+from hakika.store.lane import StoreFault
 from hakika.wire.core_api import Answer
-from hakika.workers import recovery
+from hakika.workers import delivery, recovery
 
 OTHER = UUID(int=0xB2)
 
@@ -66,6 +69,30 @@ async def test_silence_leaves_no_more_than_the_window_in_doubt(gateway: Gateway)
         core.trouble = lambda: ""
         await works.until(ENDED, 200)
         await reconciled(works)
+
+
+async def test_leases_are_given_up_when_the_database_is_back(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Core and our own database die together: what was in doubt then is not waited for until its leases end."""
+    for module in (desk_service, delivery, recovery, first_attempts):
+        monkeypatch.setattr(module, "LEASE_MS", 60_000)
+    release, refused = queues.release, 0
+
+    async def at_the_fourth_try(*args: Any, **named: Any) -> None:
+        nonlocal refused
+        if refused < 3:
+            refused += 1
+            raise StoreFault("no connection")
+        await release(*args, **named)
+
+    monkeypatch.setattr(queues, "release", at_the_fourth_try)
+    await gateway.custody(*many(40))
+    core = OddCore(trouble=lambda: "answer lost")
+    async with Works.running(gateway, core) as works:
+        await works.until("SELECT least(count(*), 4) FROM attempt WHERE lease_until_ms > recorded_ms + 50000", 4)
+        core.trouble = lambda: ""
+        await works.until(ENDED, 40)
+        await reconciled(works)
+    assert refused == 3
 
 
 async def test_never_attempted_goes_back_with_the_core_dead(gateway: Gateway) -> None:

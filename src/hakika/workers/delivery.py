@@ -21,7 +21,7 @@ from hakika.outbound.core import CoreClient, NoAnswer, NotSent
 from hakika.services.flusher import Busy
 from hakika.services.gateway.first_attempts import FirstAttempts
 from hakika.services.gateway.signals import GatewaySignals
-from hakika.services.gateway.transfers import Applied, Desk, Happened
+from hakika.services.gateway.transfers import LEASE_MS, Applied, Desk, Happened
 from hakika.services.signals import HARMLESS
 from hakika.store.gateway import queues
 from hakika.store.gateway.queues import OpenAttempt
@@ -40,6 +40,7 @@ IDLE_S = 0.5
 DRAIN_S = 10.0
 LOOK_S = 0.25  # between two looks for what waits in custody, while intake records all that comes
 STORE_DEADLINE_S = 5.0
+GIVE_UP_AGAIN_S = 0.1
 SESSION_EVERY_S = 0.5
 KNOWN_REASONS = frozenset(reason.value for reason in Reason)
 BUG_PAUSE_S = 1.0  # after a bug of ours: the rest of the work goes on, and the log says so
@@ -154,6 +155,28 @@ def count_failed(signals: GatewaySignals, attempts: Iterable[OpenAttempt], reaso
     with HARMLESS:
         for attempt in attempts:
             signals.attempt_failed(attempt.transfer, attempt.bank, reason)
+
+
+async def give_up(lanes: Lanes, attempts: Iterable[OpenAttempt], holder: UUID) -> None:
+    """End the leases of attempts that were not answered, so that nobody waits for them.
+
+    Where our own database is away too, as after a crash of the server that core and gateway share, this is repeated
+    until the leases have ended by themselves: what is fresh waits for what is in doubt.
+    """
+    leases = [(attempt.id, attempt.lease_token) for attempt in attempts]
+    ends_s = clock.monotonic_s() + LEASE_MS / 1000
+    while True:
+        try:
+            await lanes.run(
+                lambda conn: queues.release(conn, leases, holder, clock.now_ms()), deadline_s=STORE_DEADLINE_S
+            )
+        except StoreFault as fault:
+            if clock.monotonic_s() > ends_s:
+                log.warning("leases not released, they end by themselves: %s", fault)
+                return
+            await asyncio.sleep(clock.jitter(GIVE_UP_AGAIN_S))
+        else:
+            return
 
 
 class Recorder:
@@ -365,7 +388,7 @@ class Delivery:
             log.warning("no answer for %d instructions: %s", len(attempts), fault)
             self._link.breaker.silent(clock.monotonic_s())
             count_failed(self._signals, attempts, fault.why)
-            await self._release(attempts)
+            await give_up(self._lanes, attempts, self._holder)
             return
         answered_s = clock.monotonic_s()
         self._link.breaker.answered(answered_s)
@@ -396,13 +419,3 @@ class Delivery:
         for attempt, answer in zip(attempts, answers.answers, strict=True):
             if answer.reason == Reason.POSITION_SHORT:
                 self._link.short_until[attempt.bank] = clock.monotonic_s() + 30.0 / self._scale
-
-    async def _release(self, attempts: list[OpenAttempt]) -> None:
-        """Nobody needs to wait for our lease; if this fails, it ends by itself."""
-        ids = [attempt.id for attempt in attempts]
-        try:
-            await self._lanes.run(
-                lambda conn: queues.release(conn, ids, self._holder, clock.now_ms()), deadline_s=STORE_DEADLINE_S
-            )
-        except StoreFault as fault:
-            log.warning("leases not released, they end by themselves: %s", fault)

@@ -30,6 +30,7 @@ from hakika.workers.delivery import (
     Recorder,
     answered,
     count_failed,
+    give_up,
     instruction_for,
 )
 from hakika.workers.redrive import Redrive, burn_numbers
@@ -111,10 +112,7 @@ class Recovery:
         except (NoAnswer, NotSent) as fault:
             self._link.breaker.silent(clock.monotonic_s())
             count_failed(self._signals, taken, fault.why if isinstance(fault, NoAnswer) else "unreachable")
-            await self._lanes.run(
-                lambda conn: queues.release(conn, [a.id for a in taken], self._holder, clock.now_ms()),
-                deadline_s=STORE_DEADLINE_S,
-            )
+            await give_up(self._lanes, taken, self._holder)
             raise
         return True
 

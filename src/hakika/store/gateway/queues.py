@@ -92,8 +92,10 @@ RETURNING a.id, a.transfer, a.number, a.lease_token, t.bank, t.creditor_msisdn, 
 """
 
 _RELEASE = """
-UPDATE attempt SET lease_until_ms = least(lease_until_ms, %s)
-WHERE id = ANY(%s::uuid[]) AND outcome IS NULL AND lease_holder = %s
+UPDATE attempt SET lease_until_ms = least(attempt.lease_until_ms, %s)
+FROM (SELECT unnest(%s::uuid[]) AS id, unnest(%s::integer[]) AS token) AS mine
+WHERE attempt.id = mine.id AND attempt.lease_token = mine.token AND attempt.outcome IS NULL
+    AND attempt.lease_holder = %s
 """
 
 _RETURNS_DUE = """
@@ -225,9 +227,10 @@ async def take_over(conn: Connection, *, holder: UUID, now_ms: int, until_ms: in
     return [OpenAttempt(*r) for r in await (await conn.execute(_TAKE_OVER, values)).fetchall()]
 
 
-async def release(conn: Connection, ids: list[UUID], holder: UUID, now_ms: int) -> None:
-    """Let others take these attempts at once: no answer came."""
-    await conn.execute(_RELEASE, (now_ms, ids, holder))
+async def release(conn: Connection, leases: list[tuple[UUID, int]], holder: UUID, now_ms: int) -> None:
+    """Let others take these attempts at once: no answer came. Each lease by its token: a later one is not ended."""
+    ids, tokens = [attempt for attempt, _ in leases], [token for _, token in leases]
+    await conn.execute(_RELEASE, (now_ms, ids, tokens, holder))
 
 
 async def returns_due(conn: Connection, *, now_ms: int, limit: int) -> list[UUID]:
