@@ -33,7 +33,7 @@ class Server:
     """A running server; databases are made fresh for each kind of work."""
 
     def __init__(self, postgres: EmbeddedPostgres) -> None:
-        self.postgres = postgres
+        self.postgres = postgres  # another one after `restart`
         self._made = 0
 
     def url(self, database: str = "postgres") -> str:
@@ -50,6 +50,12 @@ class Server:
     async def drop(self, access: RoleAccess) -> None:
         """Remove a database, whoever is connected to it."""
         await self.execute(f'DROP DATABASE "{access.database}" WITH (FORCE)')
+
+    async def restart(self, **settings: str) -> None:
+        """The same data under other settings than SETTINGS, until the next call; connections are cut."""
+        await self.postgres.stop()
+        self.postgres = EmbeddedPostgres(self.postgres.folder, settings={**SETTINGS, **settings})
+        await self.postgres.start()
 
     async def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """One statement of the superuser's, outside any transaction."""
@@ -70,7 +76,8 @@ async def running(folder: Path) -> AsyncIterator[Server]:
     postgres = EmbeddedPostgres(folder, settings=SETTINGS)
     await postgres.erase()
     await postgres.start()
+    server = Server(postgres)
     try:
-        yield Server(postgres)
+        yield server
     finally:
-        await postgres.erase()
+        await server.postgres.erase()

@@ -15,17 +15,18 @@ MIB = 1024 * 1024
         ([100] * 10 + [0, 50, 89, 90], 10.0, 3),
         ([100] * 10 + [0] * 5, 10.0, 5),  # never: all that is left
         ([0] * 10, 0.0, 1),
+        ([250] * 10 + [0, 89, 90, 100], 10.0, 2),  # what was made up for before is not what is asked for
     ],
 )
-def test_the_rate_is_back_when_a_second_is_nearly_as_the_five_before(
+def test_the_rate_is_back_when_a_second_is_nearly_what_is_asked_for(
     by_second: list[int], at_s: float, back: int
 ) -> None:
-    assert hour.back_s(by_second, at_s) == back
+    assert hour.back_s(by_second, at_s, 100.0) == back
 
 
 def test_an_hour_is_told_by_its_first_and_last_sixth() -> None:
     outcome = {"accepted": 700, "answered": 699, "left_out": 2, "again": 3, "by_second": [100, 110, 110, 110, 110, 95]}
-    told = hour._told(outcome, [10 * MIB, 20 * MIB, 20 * MIB, 30 * MIB, 25 * MIB, 21 * MIB], [(1.0, "core")])
+    told = hour._told(outcome, [10 * MIB, 20 * MIB, 20 * MIB, 30 * MIB, 25 * MIB, 21 * MIB], [(1.0, "core")], 110.0)
     assert (told["first_sixth_per_s"], told["last_sixth_per_s"], told["last_to_first"]) == (100, 95, 0.95)
     assert (told["unanswered"], told["left_out"], told["sent_again"]) == (1, 2, 3)
     assert (told["memory_sixth_mb"], told["memory_last_mb"], told["memory_most_mb"]) == (20, 21, 30)

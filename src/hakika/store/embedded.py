@@ -51,6 +51,7 @@ SETTINGS: Mapping[str, str] = {
     "shared_buffers": "64MB",
     "min_wal_size": "512MB",
     "max_wal_size": "2GB",
+    "checkpoint_timeout": "30s",  # what was written since is replayed after a crash, before anybody is let in
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
