@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
+
 from hakika import clock
 from hakika.domain.ledger import Burn, Entry, Kind, Set
 from hakika.services.core.commands import Command, Credit, Inquire, Post
 from hakika.services.core.posting import EntryAnswer, NotRedriven, Poster, Reply, Told
-from hakika.store.core import owners
-from hakika.store.core.batches import Connection
+from hakika.store.core import batches, owners
+from hakika.store.core.batches import Connection, Needs
 from hakika.store.lane import BY_KEY, Lane
 from hakika.store.server_roles import RoleAccess
 from hakika.wire.core_api import Answer
@@ -98,6 +100,22 @@ async def bench(database: RoleAccess, *, funding: int = 10**12, wallets: int = 2
         yield built
     finally:
         await lane.close()
+
+
+def rival_in_the_middle(patch: pytest.MonkeyPatch, rival: Poster, command: Command) -> list[Needs]:
+    """Once, the rival is first with `command`, between a batch's look and its write; what was looked for."""
+    look, looks = batches.look, list[Needs]()
+
+    async def look_then_lose(connection: Connection, needs: Needs) -> batches.Looked:
+        looks.append(needs)
+        first = len(looks) == 1
+        looked = await look(connection, needs)
+        if first:
+            await rival.execute([command])
+        return looked
+
+    patch.setattr(batches, "look", look_then_lose)
+    return looks
 
 
 def credit(name: str | int, amount: int = 1_000_00, number: int = 1, **changes: Any) -> Credit:

@@ -4,15 +4,13 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from core_kit import CURRENCY, Bench, bench, burn, credit, inquiry, move
+from core_kit import CURRENCY, Bench, bench, burn, credit, inquiry, move, rival_in_the_middle
 from test_core_chain import recompute
 
 from hakika.domain.ledger import Kind, Set
 from hakika.services.core import posting
 from hakika.services.core.commands import Command, Post
 from hakika.services.core.posting import EntryAnswer, Reply, Told
-from hakika.store.core import batches
-from hakika.store.core.batches import Connection, Needs
 from hakika.store.lane import BY_KEY, Lane
 from hakika.store.server_roles import Role, RoleAccess
 
@@ -92,17 +90,7 @@ async def test_an_id_taken_in_any_part_repeats_the_whole_batch(
     async with bench(core_database) as core:
         lane = Lane(core_database.app_url, name="rival", setup=BY_KEY)
         rival = posting.Poster(lane, {CURRENCY: core.house["fee"]})
-        look, looks = batches.look, 0
-
-        async def look_then_lose(connection: Connection, needs: Needs) -> batches.Looked:
-            nonlocal looks
-            looks += 1
-            looked = await look(connection, needs)
-            if looks == 1:
-                await rival.execute([burn(taken)])
-            return looked
-
-        monkeypatch.setattr(batches, "look", look_then_lose)
+        rival_in_the_middle(monkeypatch, rival, burn(taken))
         answers = await core.answers(*[credit(number) for number in range(12)])
         assert [one.result for one in answers] == ["burnt" if n == taken else "posted" for n in range(12)]
         assert await core.balance(core.wallets["254700000001"]) == 11 * 995_00

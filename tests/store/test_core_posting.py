@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from core_kit import CURRENCY, Bench, bench, burn, credit, inquiry, move
+from core_kit import CURRENCY, Bench, bench, burn, credit, inquiry, move, rival_in_the_middle
 
 from hakika.domain import ledger
 from hakika.domain.ledger import Kind, Set
@@ -220,20 +220,10 @@ async def test_an_id_taken_between_look_up_and_insert_repeats_the_batch(
     async with bench(core_database) as core:
         lane = Lane(core_database.app_url, name="rival", setup=BY_KEY)
         rival = posting.Poster(lane, {CURRENCY: core.house["fee"]})
-        look, looks = batches.look, 0
-
-        async def look_then_lose(connection: Connection, needs: Needs) -> batches.Looked:
-            nonlocal looks
-            looks += 1
-            looked = await look(connection, needs)
-            if looks == 1:
-                await rival.execute([burn("a")])
-            return looked
-
-        monkeypatch.setattr(batches, "look", look_then_lose)
+        looks = rival_in_the_middle(monkeypatch, rival, burn("a"))
         (answer,) = await core.answers(burn("a"))
         assert (answer.result, answer.slot) == ("burnt", 1), "the rival's burn, not a second one"
-        assert looks == 3
+        assert len(looks) == 3
         await lane.close()
 
 

@@ -101,11 +101,16 @@ async def refused_before_it_is_known(conn: psycopg.AsyncConnection[Any]) -> None
         await add(conn, 2)
 
 
+async def be_refused(conn: psycopg.AsyncConnection[Any]) -> None:
+    """The refusal has come, and nobody has looked."""
+    await add(conn, 1, 1)
+    await leave(conn)
+    await asyncio.sleep(0.05)
+
+
 async def refused_when_it_leaves(conn: psycopg.AsyncConnection[Any]) -> None:
     async with transaction(conn):
-        await add(conn, 1, 1)
-        await leave(conn)
-        await asyncio.sleep(0.05)
+        await be_refused(conn)
         await add(conn, 2)
         await leave(conn)
         await add(conn, 3)
@@ -113,9 +118,7 @@ async def refused_when_it_leaves(conn: psycopg.AsyncConnection[Any]) -> None:
 
 async def refused_with_more_to_come_than_the_socket_takes(conn: psycopg.AsyncConnection[Any]) -> None:
     async with transaction(conn):
-        await add(conn, 1, 1)
-        await leave(conn)
-        await asyncio.sleep(0.05)
+        await be_refused(conn)
         with socket.socket(fileno=os.dup(conn.pgconn.socket)) as narrow:
             narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await conn.execute("SELECT length(%s)", ("y" * (BIG // 12),))
