@@ -20,14 +20,15 @@ ALLOWED: dict[str, set[str]] = {
     "wire": {"domain", "clock"},
     "store": {"domain", "clock"},
     "services": {"domain", "wire", "store", "clock", "ids"},
-    "channels": {"domain", "wire", "store", "services", "health", "clock", "ids"},
+    "channels": {"domain", "wire", "store", "services", "health", "http1", "clock", "ids"},
     "outbound": {"domain", "wire", "clock"},
     "workers": {"domain", "wire", "store", "services", "outbound", "health", "clock", "ids"},
-    "counterparties": {"domain", "wire", "clock"},
+    "counterparties": {"domain", "wire", "http1", "clock"},
     "simulator": {
         "domain", "wire", "store", "services", "channels", "counterparties", "health", "clock", "ids", "settings"
     },
     "health": {"domain", "wire", "store", "services", "outbound", "clock", "ids"},
+    "http1": {"clock"},
     "clock": set(),
     "ids": set(),
     "settings": {"domain"},

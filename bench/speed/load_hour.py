@@ -26,6 +26,7 @@ OWED_S = 10.0  # seconds of the rate that a bank may have to make up for after a
 LAST_S = 90.0  # for what is under way at the end
 _LENGTH = re.compile(rb"content-length: ?(\d+)", re.IGNORECASE)
 _SIGNATURE = re.compile(rb"x-jws-signature: ?(\S+)", re.IGNORECASE)
+_CLOSE = re.compile(rb"connection: ?close", re.IGNORECASE)
 _ITEM = re.compile(rb"<OrgnlUETR>([0-9a-f-]{36})</OrgnlUETR>.*?<TxSts>([A-Z]+)</TxSts>", re.DOTALL)
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -98,7 +99,11 @@ class _Banks:
                 try:
                     async with asyncio.timeout(TRY_S):
                         streams = streams or await self._connected()
-                        if await self._tried(streams, message):
+                        taken, kept = await self._tried(streams, message)
+                        if not kept:
+                            streams[1].close()
+                            streams = None
+                        if taken:
                             break
                 except (OSError, TimeoutError, asyncio.IncompleteReadError):
                     if streams is not None:
@@ -112,14 +117,14 @@ class _Banks:
     async def _connected(self) -> Streams:
         return await asyncio.open_connection(*next(self._addresses))
 
-    async def _tried(self, streams: Streams, message: Message) -> bool:
-        """One try: taken or not."""
+    async def _tried(self, streams: Streams, message: Message) -> tuple[bool, bool]:
+        """One try: whether it was taken, and whether the connection is kept."""
         reader, writer = streams
         writer.write(message[0])
         head = await reader.readuntil(b"\r\n\r\n")
         length = _LENGTH.search(head)
         await reader.readexactly(int(length[1]) if length else 0)
-        return head.startswith(b"HTTP/1.1 202")
+        return head.startswith(b"HTTP/1.1 202"), _CLOSE.search(head) is None
 
     async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The gateway pushes messages on this connection: verify, answer, count what is final and was not before."""

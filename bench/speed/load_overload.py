@@ -99,7 +99,7 @@ class _Overload(BankLoop):
         for uetr in self._of_connection[number][1]:
             del self._under_way[uetr]
         del self._sent_at[number]
-        self._free.append(number)
+        self._free.append(self._there.anew(number) if b"connection: close" in head else number)
 
     def _final(self, uetr: bytes, waited_s: float) -> None:
         self._finals.append((time.perf_counter() - waited_s, waited_s))

@@ -5,6 +5,7 @@ goes out. There is no HTTP library here because a comfortable one costs more tha
 and takes an answer in about 10 microseconds, and says at the end how much of a core it has used.
 """
 
+import itertools
 import select
 import socket
 import time
@@ -60,11 +61,22 @@ class Connections:
         self.poll = select.epoll()
         self.sockets: dict[int, socket.socket] = {}
         self.partial: dict[int, bytes] = {}
-        for number in range(count):
-            one = socket.create_connection(addresses[number % len(addresses)])
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sockets[one.fileno()] = one
-            self.poll.register(one.fileno(), select.EPOLLIN)
+        self._addresses = itertools.cycle(addresses)
+        for _ in range(count):
+            self._open()
+
+    def anew(self, number: int) -> int:
+        """Connect again, to the next address, where the far side closes; the number of the new connection."""
+        self.poll.unregister(number)
+        self.sockets.pop(number).close()
+        return self._open()
+
+    def _open(self) -> int:
+        one = socket.create_connection(next(self._addresses))
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sockets[one.fileno()] = one
+        self.poll.register(one.fileno(), select.EPOLLIN)
+        return one.fileno()
 
     def close(self) -> None:
         """Close every socket."""

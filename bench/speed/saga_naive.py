@@ -1,6 +1,6 @@
 """What one would write first: an HTTP server, a pool of connections, one transaction for each ledger entry.
 
-Tuned so that only the idea is slow. The server is Hakika's own door (granian's RSGI) and not a framework; a
+Tuned so that only the idea is slow. The server is Hakika's own door on uvloop and not a framework; a
 transaction is one statement in autocommit, so it costs one round trip and its locks are held for no longer than its
 commit; entries are of an account chosen evenly, or all in favour of one account. 64 callers, each with one request in
 flight, in a process of their own.
@@ -15,8 +15,9 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, LiteralString
 
-import granian
+import httptools
 import psycopg
+import uvloop
 
 from bench.speed.peer import PeerFailed, PeerFigure, figure
 from bench.speed.peer_books import AMOUNT, BALANCES_CHECK, Books, Kind
@@ -82,7 +83,7 @@ def run(
             caller, _ = crew.hire(_call, port, callers, bool(hot))
             tally = crew.measure([caller], seconds=seconds, warmup_s=warmup_s)
         how = (
-            f"granian {granian.__version__}, psycopg {psycopg.__version__}, {callers} callers over HTTP, "
+            f"httptools {httptools.__version__}, psycopg {psycopg.__version__}, {callers} callers over HTTP, "
             f"{connections} connections, a statement an entry"
         )
         name = f"{NAME}, hot account" if hot else NAME
@@ -95,7 +96,7 @@ def run_hot(database_url: str, *, seconds: float, warmup_s: float) -> PeerFigure
 
 
 def _serve(post: Post, url: str, connections: int) -> None:
-    asyncio.run(_serve_until_closed(post, url, connections))
+    uvloop.run(_serve_until_closed(post, url, connections))
 
 
 async def _serve_until_closed(post: Post, url: str, connections: int) -> None:

@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 
 CONCURRENCY_MAX = 2048
 GC_EVERY = 50_000  # objects made and not freed before the youngest are looked through
-SWITCH_S = 0.0005  # the core's HTTP threads wait so long for the interpreter where Python's default is 5 ms
 
 
 def serve_core(settings_file: Path) -> None:
@@ -62,7 +61,7 @@ def serve_probe(settings_file: Path) -> None:
 
 def _run(role: Coroutine[Any, Any, None]) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("httpx2", "httpcore2", "_granian"):
+    for noisy in ("httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uvloop.run(role)
 
@@ -95,7 +94,6 @@ async def _core(settings: CoreSettings) -> None:
     door = Door(core_api.routes(core, tokens, health_token), concurrency_max=CONCURRENCY_MAX)
     running = await serve(door, *settings.address())
     settle_memory()
-    sys.setswitchinterval(SWITCH_S)
     log.info("core listens on %s", running.url)
     await stop_requested()
     await running.stop()

@@ -15,7 +15,7 @@ import pytest
 from gateway_desk_kit import KEY, SIGNER, Gateway, credit
 
 from hakika import clock
-from hakika.channels.bank import BankChannel
+from hakika.channels.bank import MOVE_EVERY_S, BankChannel
 from hakika.channels.door import Request, Response
 from hakika.services.flusher import Busy
 from hakika.services.gateway.admission import LEAST
@@ -243,6 +243,26 @@ async def test_when_too_much_is_under_way_fresh_messages_wait_outside(door: Door
     assert (await door.send(write_inquiry(inquiry, created_ms=AT_MS))).status == 404
     door.gateway.admission._under_way.clear()
     assert (await door.send(body)).status == 202
+
+
+async def test_of_those_who_are_refused_one_in_a_while_is_asked_to_connect_anew(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that connections find a process that has come back; all of them at once would be a storm."""
+    for _ in range(LEAST):
+        door.gateway.admission.taken(clock.new_id())
+    body = body_of(credit())
+
+    async def asked() -> list[bool]:
+        answers = [await door.send(body) for _ in range(5)]
+        assert {answer.status for answer in answers} == {503}
+        return [("connection", "close") in answer.headers for answer in answers]
+
+    now_s = clock.monotonic_s()
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s)
+    assert await asked() == [True, False, False, False, False]
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s + MOVE_EVERY_S)
+    assert await asked() == [True, False, False, False, False]
 
 
 async def test_a_bank_that_sends_too_fast_is_told_when(door: Door) -> None:

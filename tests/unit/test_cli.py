@@ -11,7 +11,7 @@ import pytest
 from hakika import cli
 
 COMMANDS = ("up", "serve", "break", "mend", "links", "replay", "verify", "migrate")
-HEAVY = ("granian", "psycopg", "httpx2", "lxml", "jinja2", "cryptography", "hakika.simulator", "hakika.store")
+HEAVY = ("httptools", "psycopg", "httpx2", "lxml", "jinja2", "cryptography", "hakika.simulator", "hakika.store")
 
 
 def hakika(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

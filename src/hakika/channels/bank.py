@@ -46,6 +46,7 @@ INTAKE_DEADLINE_S = 4.0
 NO_REFERENCE = "NOTPROVIDED"
 PACS_008_NAME, NAMED_WITHIN = b"xsd:pacs.008.", 512  # in the namespace of the root element, near the start
 FULL_KEPT_S = 0.5
+MOVE_EVERY_S = 0.1  # machine timer: of those who are told so, one in so long is asked to connect anew
 
 Incoming = CreditTransferMessage | StatusInquiry | ReturnAcknowledgement | Cancellation
 
@@ -73,6 +74,7 @@ class BankChannel:
         """
         self._admission = admission
         self._full: tuple[float, Response] | None = None
+        self._moved_s = float("-inf")
         self._banks = banks
         self._intake = intake
         self._acts = acts
@@ -234,13 +236,19 @@ class BankChannel:
     def _too_much(self) -> Response:
         """No fresh message now: said before a signature is verified, in the same words to all for a while.
 
-        It has to cost little, and it says nothing that a stranger may not know.
+        It has to cost little, and it says nothing that a stranger may not know. Now and then one is asked to connect
+        anew, where a balancer may lead it to a process with less to do: connections that are kept stay where they are,
+        and all those of a process that died are with the others long after it is back.
         """
         now_s = clock.monotonic_s()
         if self._full is None or now_s - self._full[0] > FULL_KEPT_S:
             rule = "more is under way than can end in time; nothing is stored; send the same bytes again"
             self._full = now_s, self._reject(503, "too_much", None, rule, retry_s=1)
-        return self._full[1]
+        full = self._full[1]
+        if now_s - self._moved_s < MOVE_EVERY_S:
+            return full
+        self._moved_s = now_s
+        return Response(full.status, full.body, full.content_type, (*full.headers, ("connection", "close")))
 
     def _translated(self, refusal: Response) -> Response:
         """The door's own refusal (too large, too slow, too busy) as an admi.002."""

@@ -1,4 +1,4 @@
-"""The door: a small HTTP front over granian's RSGI for every role, one table of routes each.
+"""The door: a small HTTP front over `hakika.http1` for every role, one table of routes each.
 
 It bounds what a stranger can cost: bodies are read to a limit and within a time, requests in flight are
 counted, headers and paths come decoded or not at all. Whatever a handler raises leaves as a 500 that carries
@@ -11,25 +11,18 @@ import json
 import logging
 import re
 import signal
-import socket
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
-from granian._granian import RSGIProtocolClosed as ProtocolClosed
-from granian._granian import RSGIProtocolError as ProtocolError
-from granian.constants import HTTPModes, Interfaces
-from granian.rsgi import Scope
-from granian.server.embed import Server
 
 from hakika import clock
 from hakika.channels.time_limit import TimeLimit
 from hakika.domain.reasons import InvariantBroken
+from hakika.http1.arrived import Arrived, Gone
+from hakika.http1.server import Server, listen
 
 BODY_READ_S = 10.0
 BODY_MAX = 1_000_000
@@ -37,10 +30,7 @@ DISCARD_MAX = 100_000_000
 QUERY_FIELDS_MAX = 20
 RETRY_AFTER_S = 1
 DRAIN_S = 10.0
-THREADS_END_S = 1.0
-THREADS = Path("/proc/self/task")
-CONNECTIONS_MAX = 4096
-BACKLOG = 1024
+CONNECTIONS_END_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -115,14 +105,6 @@ def busy(title: str = "Too many requests in flight", *, retry_after_s: int = RET
     return problem(503, title, rule="nothing was stored", headers=(("retry-after", str(retry_after_s)),))
 
 
-class _Protocol(Protocol):
-    """The part of granian's RSGI protocol object used here."""
-
-    def __call__(self) -> Awaitable[bytes]: ...
-    def __aiter__(self) -> Any: ...
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
-
-
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -156,12 +138,12 @@ class _Table:
         for pattern, under in self.patterns:
             match = pattern.fullmatch(path)
             if match is not None:
-                return under, match.groupdict()  # granian has decoded the path once
+                return under, match.groupdict()
         return {}, {}
 
 
 class Door:
-    """The RSGI application over routes; at most `concurrency_max` requests at once, a body within `body_read_s`."""
+    """The application over routes; at most `concurrency_max` requests at once, a body within `body_read_s`."""
 
     def __init__(self, routes: Iterable[Route], *, concurrency_max: int, body_read_s: float = BODY_READ_S) -> None:
         self._table = _Table()
@@ -189,62 +171,53 @@ class Door:
         """Return once closed and no request is in flight."""
         await self._idle.wait()
 
-    async def __rsgi__(self, scope: Scope, proto: _Protocol) -> None:
-        """Granian's entry point, once a request."""
+    async def __call__(self, arrived: Arrived) -> None:
+        """Answer one request."""
         self._in_flight += 1
         try:
-            response = await self._answer(scope, proto)
-            headers = [("content-type", response.content_type), *response.headers]
-            if self._closing:
-                headers.append(("connection", "close"))
-            proto.response_bytes(response.status, headers, response.body)
-        except (ProtocolClosed, ProtocolError):
-            log.info("the caller left before the answer to %s %s", scope.method, scope.path)
+            response = await self._answer(arrived)
+            headers = response.headers if not self._closing else (*response.headers, ("connection", "close"))
+            arrived.respond(response.status, response.content_type, headers, response.body)
+        except Gone:
+            log.info("the caller left before the answer to %s %s", arrived.method, arrived.path)
         finally:
             self._in_flight -= 1
             if self._closing and not self._in_flight:
                 self._idle.set()
 
-    async def _answer(self, scope: Scope, proto: _Protocol) -> Response:
-        methods, params = self._table.find(scope.path)
+    async def _answer(self, arrived: Arrived) -> Response:
+        methods, params = self._table.find(arrived.path)
         if not methods:
             return problem(404, "Nothing is served under this path")
-        method = "GET" if scope.method == "HEAD" and "HEAD" not in methods else scope.method
+        method = "GET" if arrived.method == "HEAD" and "HEAD" not in methods else arrived.method
         route = methods.get(method)
         if route is None:
             return problem(405, "Method not served under this path", headers=(("allow", ", ".join(sorted(methods))),))
         if not route.uncounted and (self._closing or self._in_flight > self._concurrency_max):
             return _told(route, busy("Closing" if self._closing else "Too many requests in flight"))
         try:
-            headers = _headers(scope)
-            query = _query(scope.query_string)
-            body = await self._body(proto, headers, route.body_max)
-            client = scope.client.rpartition(":")[0]
-            return await route.handler(Request(scope.method, scope.path, query, headers, body, client, params))
+            query = _query(arrived.query)
+            body = await self._body(arrived, route.body_max)
+            return await route.handler(
+                Request(arrived.method, arrived.path, query, arrived.headers, body, arrived.client, params)
+            )
         except RequestRefused as refused:
             return _told(route, refused.response)
-        except (ProtocolClosed, ProtocolError):
+        except Gone:
             raise
         except Exception:
             request_id = clock.new_id().hex
-            log.exception("request %s failed: %s %s", request_id, scope.method, scope.path)
+            log.exception("request %s failed: %s %s", request_id, arrived.method, arrived.path)
             return _told(route, problem(500, "Internal error", request_id=request_id))
 
-    async def _body(self, proto: _Protocol, headers: Mapping[str, str], limit: int) -> bytes:
+    async def _body(self, arrived: Arrived, limit: int) -> bytes:
         """The whole body, or RequestRefused 413 as soon as it is known to pass `limit`, 408 when it dawdles."""
-        length = headers.get("content-length")
-        if length is None and "transfer-encoding" not in headers:
-            return b""
-        if length is not None and (not length.isascii() or not length.isdigit()):
-            raise RequestRefused(problem(400, "Unreadable Content-Length", "Content-Length", "decimal digits"))
-        if length == "0":
-            return b""
+        length = arrived.headers.get("content-length")
         if length is not None and int(length) > limit + DISCARD_MAX:
             raise _too_large(limit)
         try:
-            if length is not None and int(length) <= limit:
-                return bytes(await self._reading.wait(proto()))
-            body = await self._reading.wait(_bounded(proto, limit))
+            reading = arrived.body(limit, limit + DISCARD_MAX)
+            body = await (reading if arrived.whole else self._reading.wait(reading))
         except TimeoutError as error:
             late = problem(408, "Body not received in time", "body", f"within {self._body_read_s:g} s")
             raise RequestRefused(late) from error
@@ -256,17 +229,6 @@ class Door:
 def _told(route: Route, response: Response) -> Response:
     """A refusal of the door itself, in the words of the route's protocol."""
     return route.translate(response) if route.translate else response
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    """Header names in lower case; a repeated header is joined by a comma (RFC 9110, 5.3)."""
-    items = scope.headers.items()  # granian drops a header whose value is not text
-    headers = dict(items)
-    if len(headers) != len(items):
-        headers = {}
-        for name, value in items:
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
 
 
 def _query(text: str) -> dict[str, str]:
@@ -288,23 +250,6 @@ def _too_large(limit: int) -> RequestRefused:
     return RequestRefused(refusal)
 
 
-async def _bounded(proto: _Protocol, limit: int) -> bytes | None:
-    """The body in parts, or None when it passes the limit.
-
-    What comes after the limit is let pass for a while and not kept: a caller who is still writing when the
-    connection closes would never see why.
-    """
-    parts: list[bytes] = []
-    size = 0
-    async for part in proto:
-        size += len(part)
-        if size <= limit:
-            parts.append(bytes(part))
-        elif size > limit + DISCARD_MAX:
-            break
-    return b"".join(parts) if size <= limit else None
-
-
 class PortTaken(OSError):
     """Another process listens there already."""
 
@@ -317,8 +262,6 @@ class Running:
     host: str
     port: int
     _server: Server
-    _task: "asyncio.Task[None]"
-    _other_threads: frozenset[int] = frozenset()
 
     @property
     def url(self) -> str:
@@ -332,82 +275,16 @@ class Running:
         with suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
                 await self.door.drained()
-        self._server.stop()  # type: ignore[no-untyped-call]
-        done, _ = await asyncio.wait([self._task], timeout=drain_s)
-        if not done:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        await self._threads_ended()
-
-    async def _threads_ended(self) -> None:
-        """Wait for granian's last native thread: one that outlives the interpreter aborts the whole process."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(THREADS_END_S):
-                while _native_threads() - self._other_threads:  # noqa: ASYNC110 - a thread's end sends no event
-                    await asyncio.sleep(0.002)
-
-
-def _native_threads() -> frozenset[int]:
-    """Threads of this process that Python did not start; none where the system does not list them."""
-    if not THREADS.is_dir():
-        return frozenset()
-    ours = {thread.native_id for thread in threading.enumerate()}
-    return frozenset(int(entry.name) for entry in THREADS.iterdir()) - ours
+        await self._server.stop(CONNECTIONS_END_S)
 
 
 async def serve(door: Door, host: str, port: int) -> Running:
-    """Listen on the current event loop; port 0 picks a free one. Raises PortTaken when it does not fit.
-
-    Granian shares ports between processes, so a port in use is found by a bind of our own first.
-    """
-    port = _free_port(host, port)
-    other_threads = _native_threads()
-    server = Server(
-        door,
-        address=host,
-        port=port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=BACKLOG,
-        backpressure=CONNECTIONS_MAX,
-        log_enabled=False,
-    )
-    task = asyncio.get_running_loop().create_task(server.serve(), name=f"door {host}:{port}")
-    running = Running(door, host, port, server, task, other_threads)
-    await _until_listening(running)
-    return running
-
-
-def _free_port(host: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortTaken(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
-        bound: int = probe.getsockname()[1]
-        return bound
-
-
-LISTEN_WITHIN_S = 5.0
-
-
-async def _until_listening(running: Running) -> None:
-    async with asyncio.timeout(LISTEN_WITHIN_S):
-        while True:
-            if running._task.done():
-                running._task.result()
-                raise InvariantBroken("the server ended before it listened")
-            try:
-                _, writer = await asyncio.open_connection(running.host, running.port)
-            except OSError:
-                await asyncio.sleep(0.01)
-                continue
-            writer.close()
-            return
+    """Listen on the current event loop; port 0 picks a free one. Raises PortTaken when it does not fit."""
+    try:
+        server, bound = await listen(door, host, port)
+    except OSError as error:
+        raise PortTaken(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return Running(door, host, bound, server)
 
 
 async def stop_requested() -> None:
