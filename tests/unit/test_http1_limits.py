@@ -54,7 +54,7 @@ async def test_a_slow_head_is_told_so_and_closed(short: pytest.MonkeyPatch, drip
         dripped = asyncio.create_task(drip(client, b"x", 0.01)) if dripping else None
         answer = await client.answer()
         assert (answer.status, answer.headers["connection"]) == (408, "close")
-        assert LIMIT_S <= now_s() - begun_s < LIMIT_S + 0.5
+        assert LIMIT_S <= now_s() - begun_s < LIMIT_S + 2
         await until(lambda: not served.server.connections)
         assert await client.cut() == b""
         assert not served.app.began
@@ -91,7 +91,7 @@ async def test_an_idle_connection_is_closed(short: pytest.MonkeyPatch, before: i
             assert (await client.answer()).status == 200
         begun_s = now_s()
         assert await client.rest() == b""
-        assert LIMIT_S - 0.02 <= now_s() - begun_s < LIMIT_S + 0.5
+        assert LIMIT_S - 0.02 <= now_s() - begun_s < LIMIT_S + 2
         await until(lambda: not served.server.connections)
 
 
@@ -123,7 +123,7 @@ async def test_an_answer_that_is_not_read_is_given_up(short: pytest.MonkeyPatch,
         await until(lambda: served.app.began == ["/large"])
         begun_s = now_s()
         await until(lambda: not served.server.connections)
-        assert LIMIT_S - 0.05 < now_s() - begun_s < LIMIT_S + 0.5
+        assert LIMIT_S - 0.05 < now_s() - begun_s < LIMIT_S + 2
         assert len(await client.cut()) < len(LARGE)
 
 
@@ -131,18 +131,19 @@ async def test_an_answer_that_is_not_read_is_given_up(short: pytest.MonkeyPatch,
 @pytest.mark.parametrize("line", ["X: y", CLOSE])
 async def test_an_answer_that_is_read_slowly_arrives_whole(short: pytest.MonkeyPatch, line: str) -> None:
     for name in ("WRITE_S", "IDLE_S", "LINGER_S"):
-        short.setattr(connections, name, 0.3)
+        short.setattr(connections, name, 0.25)
     async with serving() as served:
         served.app.handlers["/large"] = answering(200, LARGE)
         client = await served.client(receive_bytes=262_144)
         client.send(ask("/large", line))
-        begun_s, got = now_s(), len(await client.reader.readuntil(b"\r\n\r\n")) * 0
+        await client.reader.readuntil(b"\r\n\r\n")
+        begun_s, got = now_s(), 0
         while got < len(LARGE):
             part = await client.reader.read(131_072)
             assert part, f"broke off after {got} bytes"
             got += len(part)
             await asyncio.sleep(0.005)
-        assert now_s() - begun_s > 0.6  # longer than any limit
+        assert now_s() - begun_s > 0.5  # longer than any limit
 
 
 @on_both_loops
@@ -159,7 +160,7 @@ async def test_what_still_comes_after_the_last_answer_is_let_pass_for_a_while(
         begun_s = now_s()
         dripped = asyncio.create_task(drip(client, b"x" * 1000, 0.01))
         await until(lambda: not served.server.connections)
-        assert LIMIT_S - 0.05 < now_s() - begun_s < LIMIT_S + 0.5
+        assert LIMIT_S - 0.05 < now_s() - begun_s < LIMIT_S + 2
         dripped.cancel()
 
 
@@ -487,7 +488,7 @@ async def test_stop_lets_what_is_asked_be_answered_and_cuts_what_is_not() -> Non
         assert await first.rest() == b""
         await first.close()
         await stopping
-        assert LIMIT_S <= now_s() - begun_s < LIMIT_S + 0.5
+        assert LIMIT_S <= now_s() - begun_s < LIMIT_S + 2
         assert [await client.cut() for client in (second, uploading)] == [b""] * 2
         await until(lambda: not served.server.connections)
         assert served.app.gone == ["/half"]

@@ -23,7 +23,6 @@ LINGER_S = 5.0  # machine timer: what still arrives after the last answer is let
 WRITE_S = 30.0  # machine timer: an answer of which its caller takes nothing
 HEAD_MAX = 32_768  # bytes
 HEADERS_MAX = 100
-FRAMING = 16  # bytes of chunk sizes and the like for one of a body
 AHEAD_MAX = 16  # requests sent ahead on one connection
 UNREAD_MAX = 65_536  # bytes of a body that nobody has asked for yet
 BODILESS = frozenset({204, 304})
@@ -67,8 +66,8 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._target = b""
         self._lines = self._lines_size = 0  # of head and trailer, as far as llhttp has told
-        self._began = False  # with what has arrived last
-        self._since_then = self._body_since = self._body_size = 0  # bytes; what is no body is bounded
+        self._moved = False  # a head has begun, or a body gone on, with what has arrived last
+        self._since_then = 0  # bytes
         self._skipped = False  # a body that llhttp takes for another protocol
         self._resuming = False
         self._refusal: tuple[int, str] | None = None  # of what cannot be read; nothing after it is
@@ -127,8 +126,8 @@ class Connection(asyncio.Protocol):
             self._refuse(400, f"at most {AHEAD_MAX} requests ahead")
             raise Gone
         self._arriving = Arrived(self, self._client)
-        self._target, self._in_head, self._began = b"", True, True
-        self._lines = self._lines_size = self._body_size = 0
+        self._target, self._in_head, self._moved = b"", True, True
+        self._lines = self._lines_size = 0
         if self._active is None:
             self._since_s = self._server.now_s()
 
@@ -170,7 +169,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         if self._arriving is not None:
-            self._body_size += len(part)
+            self._moved = True
             self._arriving.more(part)
 
     def on_message_complete(self) -> None:
@@ -272,11 +271,9 @@ class Connection(asyncio.Protocol):
 
     def _measure(self, size: int) -> None:
         """So are lines that have not ended yet, of which llhttp tells nothing."""
-        if self._began:
-            self._began, self._since_then, self._body_since = False, 0, self._body_size
-            return
-        self._since_then += size
-        if self._since_then - (self._body_size - self._body_since) > HEAD_MAX + FRAMING * self._body_size:
+        self._since_then = 0 if self._moved else self._since_then + size
+        self._moved = False
+        if self._since_then > HEAD_MAX:
             self._refuse(431, f"at most {HEAD_MAX} bytes of head")
 
     def _place(self, arrived: Arrived) -> str | None:
