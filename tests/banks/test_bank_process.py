@@ -111,6 +111,8 @@ async def test_a_return_is_booked_once_and_acknowledged_until_taken(
     assert bank.books().states() == {"r1": "returned"}
     assert bank.books().balance("customer:1") == OPENING_MINOR
     await until(lambda: gateway.acknowledged == {"RTR-1": True}, "acknowledged")
+    answered = "SELECT count(*) FROM outbox WHERE kind = 'acknowledgement' AND answered_ms IS NOT NULL"
+    await until(lambda: bank.books().rows(answered) == [(1,)], "the bank knows that it was taken")
     del gateway.acknowledged["RTR-1"]
     assert await bank.push(body) == 204  # the gateway has not booked our answer: it gets it again
     await until(lambda: gateway.acknowledged == {"RTR-1": True}, "acknowledged again")

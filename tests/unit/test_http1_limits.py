@@ -75,6 +75,7 @@ async def test_a_head_has_its_time_from_its_first_byte(short: pytest.MonkeyPatch
             await asyncio.sleep(LIMIT_S + 0.05)  # another is being answered
             gate.opened.set()
             assert (await client.answer()).status == 200
+            await asyncio.sleep(LIMIT_S / 3)
             client.send(b"y\r\n\r\n")
             assert (await client.answer()).told["headers"]["x"] == "y"
 
@@ -186,6 +187,7 @@ async def crowd(served: Served, sent: bytes, *, size: int = 200, honest_every: i
         pytest.param(HALF_BODY, id="half a body"),
         pytest.param(GARBAGE, id="garbage"),
         pytest.param(ask("/idle"), id="idle"),
+        pytest.param(ask("/last", CLOSE), id="closes never"),
         pytest.param(ask("/large"), id="reads nothing"),
         pytest.param(ask("/no", "Content-Length: 1000", method="POST"), id="lingers"),
     ],
