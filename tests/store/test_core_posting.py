@@ -255,3 +255,15 @@ async def test_a_new_connection_goes_on_with_the_chain(core_database: RoleAccess
             )
         (second,) = await core.answers(credit("b"))
         assert (second.slot, second.seq) == (first.slot, first.seq + 1)
+
+
+async def test_statements_stay_prepared_over_a_batch_that_stores_nothing(core_database: RoleAccess) -> None:
+    """psycopg forgets them at a ROLLBACK, and each later batch would be planned anew."""
+    statements = "SELECT name, prepare_time FROM pg_prepared_statements"
+    async with bench(core_database) as core:
+        await core.do(credit("a"), inquiry("a"))
+        before = set(await core.rows(statements))
+        assert before
+        await core.do(inquiry("a"))
+        await core.do(credit("b"), inquiry("a"))
+        assert before <= set(await core.rows(statements))

@@ -54,6 +54,11 @@ async def until(true: Callable[[], bool]) -> None:
         await asyncio.sleep(0.002)
 
 
+def now_s() -> float:
+    """The event loop's time."""
+    return asyncio.get_running_loop().time()
+
+
 def ask(target: str = "/", *lines: str, method: str = "GET", version: str = "1.1", body: bytes = b"") -> bytes:
     """A request with a Host and these header lines, and with a Content-Length where there is a body."""
     length = [f"Content-Length: {len(body)}"] if body else []
@@ -271,10 +276,12 @@ async def serving(connections_max: int = 1000) -> AsyncIterator[Served]:
         await server.stop(0.05)
         await until(lambda: not server.connections)
     finally:
-        for client in served.clients:
-            if not client.left:
-                client.writer.transport.abort()
-        await server.stop(0)
-        await asyncio.sleep(0.01)
         logging.getLogger().removeHandler(logged)
+        await server.stop(0)
+        open_still = [client for client in served.clients if not client.left]
+        for client in open_still:
+            with suppress(AttributeError):  # asyncio's, where it has ended by itself
+                client.writer.transport.abort()
+        if open_still:
+            await asyncio.sleep(0.01)
     assert not served.logged

@@ -1,6 +1,7 @@
 """The HTTP/1.1 server as a caller sees it on the wire: requests in any pieces, what is refused, what is never executed.
 
-Times, room and leaving are in `test_http1_limits.py`, chance in `test_http1_streams.py`.
+Times and room are in `test_http1_limits.py`, leaving and failing in `test_http1_ends.py`, chance in
+`test_http1_streams.py`.
 """
 
 import asyncio
@@ -415,6 +416,7 @@ def _cut(data: bytes, size: int) -> list[bytes]:
         pytest.param([b"GET /", *[b"x" * 1000] * 50], id="in a target that never ends"),
         pytest.param([ask("/" + "x" * 40_000, CLOSE)], id="in a target"),
         pytest.param([ask("/large", *["X: y"] * HEADERS_MAX)], id="too many headers"),
+        pytest.param([ask_chunked("/large", b"abc", trailer="X: y\r\n" * HEADERS_MAX)], id="too long a trailer"),
     ],
 )
 async def test_a_head_that_is_too_large_is_refused(parts: list[bytes]) -> None:

@@ -186,7 +186,7 @@ def damaged(data: bytes, damage: list[tuple[int, int, bytes]]) -> bytes:
     return data
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(requests(LINES), min_size=1, max_size=7), DAMAGE, PLACES, st.booleans())
 def test_damage_is_answered_waited_for_or_closed(
     stream: list[tuple[Wanted, bytes]], damage: list[tuple[int, int, bytes]], places: list[int], at_once: bool

@@ -39,7 +39,7 @@ class Server:
         self._dated_ms = 0
         self._date = b""
         self._listener: asyncio.Server | None = None
-        self._sweep = self._loop.call_later(SWEEP_S, self._look)
+        self._sweep: asyncio.TimerHandle | None = None
 
     @property
     def connections(self) -> int:
@@ -49,6 +49,7 @@ class Server:
     async def start(self, listening: socket.socket) -> None:
         """Accept connections on a bound socket."""
         self._listener = await self._loop.create_server(lambda: Connection(self), sock=listening, backlog=BACKLOG)
+        self._sweep = self._loop.call_later(SWEEP_S, self._look)
 
     async def stop(self, within_s: float) -> None:
         """Accept no more, close what asks nothing, and after `within_s` everything."""
@@ -60,7 +61,8 @@ class Server:
         ends_s = self.now_s() + within_s
         while self._connections and self.now_s() < ends_s:  # noqa: ASYNC110 - a few milliseconds, once
             await asyncio.sleep(0.005)
-        self._sweep.cancel()
+        if self._sweep is not None:
+            self._sweep.cancel()
         for one in list(self._connections):
             one.abort()
         await asyncio.sleep(0)
