@@ -4,6 +4,7 @@ What its constants say in seconds is tenths here.
 """
 
 import asyncio
+import resource
 
 import pytest
 from http1_client import Client, Gate, Served, answering, ask, now_s, on_both_loops, serving, until
@@ -244,3 +245,14 @@ async def test_an_upload_is_safe_once_it_is_whole() -> None:
         await crowd(served, HALF_HEAD, size=50)
         gate.opened.set()
         assert (await client.answer()).body == b"opened"
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "connections"),
+    [(1024, 768), (256, 64), (4000, 3744), (1_048_576, 4096), (resource.RLIM_INFINITY, 4096)],
+)
+def test_there_are_descriptors_left_for_what_is_our_own(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert servers._most_connections() == connections
