@@ -7,8 +7,8 @@ flight, in a process of their own.
 
 What was tried on 2 cores shared with other work: BEGIN, three statements and COMMIT in turn, which is how it is usually
 written (1.7 k/s, hot account 0.8 k/s), the same in pipeline mode (1.3 and 0.8 k/s), one statement (3.5 and 1.7 k/s:
-kept); 8, 16 and 32 connections (3.3, 3.5 and 3.8 k/s, within the noise), 4 for the hot account (no faster). That was with
-granian as the server.
+kept); 8, 16 and 32 connections (3.3, 3.5 and 3.8 k/s, within the noise), 4 for the hot account (no faster). That was
+with granian as the server.
 """
 
 import asyncio
