@@ -12,6 +12,7 @@ from hakika.domain.ledger import Kind, Set
 from hakika.domain.reasons import Reason
 from hakika.services.core import posting
 from hakika.services.core.commands import Command, Post, as_set
+from hakika.store import exchange
 from hakika.store.core import batches
 from hakika.store.core.batches import Connection, Needs
 from hakika.store.core.chain import next_link
@@ -155,7 +156,7 @@ async def test_a_repeat_waits_for_the_first_that_is_still_in_the_middle(
     """The reply is lost, the transaction is not over: the repeat must neither double it nor answer too early."""
     async with (
         bench(core_database) as core,
-        await psycopg.AsyncConnection.connect(core_database.app_url, autocommit=True) as held,
+        await exchange.Connection.connect(core_database.app_url, autocommit=True) as held,
     ):
         await write_and_hold(core, held, commands)
         repeat = asyncio.create_task(core.do(*commands))

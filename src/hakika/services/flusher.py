@@ -12,10 +12,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Generic, TypeVar
 
 from hakika import clock
 from hakika.domain.reasons import InvariantBroken
+from hakika.expiry import Expiry
 from hakika.store.lane import NoAnswer, StoreFault
 
 C = TypeVar("C")
@@ -70,6 +72,7 @@ class Flusher(Generic[C, R]):
         self._last_size = 0
         self._queue: deque[_Waiting[C, R]] = deque()
         self._answers: deque[tuple[_Waiting[C, R], R]] = deque()  # committed, and their callers not told yet
+        self._deadlines: dict[float, Expiry[tuple[asyncio.Future[R], ...]]] = {}  # by seconds: few are ever given
         self._wake = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -106,20 +109,24 @@ class Flusher(Generic[C, R]):
         Raises Busy at once when it cannot be taken, NoAnswer after `deadline_s` seconds: then it may or may
         not have happened, and only the same command under the same id can tell.
         """
-        (result,) = self._enqueue([command])
-        timer = asyncio.get_running_loop().call_later(deadline_s, _expire, [result], deadline_s)
+        results = self._enqueue((command,))
+        deadline = self._deadline(deadline_s)
+        deadline.begin(results)
         try:
-            return await result
+            return await results[0]
         finally:
-            timer.cancel()
+            deadline.end(results)
 
     async def submit_all(self, commands: Sequence[C], *, deadline_s: float) -> list[R | Exception]:
         """The results of many commands of one caller, in order; of one that failed alone, its exception.
 
         Raises Busy when they do not all fit in, NoAnswer when the deadline passes with any of them open.
         """
+        if not commands:
+            return []
         results = self._enqueue(commands)
-        timer = asyncio.get_running_loop().call_later(deadline_s, _expire, results, deadline_s)
+        deadline = self._deadline(deadline_s)
+        deadline.begin(results)
         kept: list[R | Exception] = []
         try:
             for result in results:
@@ -130,17 +137,24 @@ class Flusher(Generic[C, R]):
                 except Exception as error:  # noqa: BLE001 - handed to the caller in its place
                     kept.append(error)
         finally:
-            timer.cancel()
+            deadline.end(results)
             for result in results:
                 if not result.cancel() and not result.cancelled():
                     result.exception()  # seen, so that asyncio does not report it
         return kept
 
-    def _enqueue(self, commands: Sequence[C]) -> list["asyncio.Future[R]"]:
+    def _deadline(self, seconds: float) -> "Expiry[tuple[asyncio.Future[R], ...]]":
+        """What ends a wait of so many seconds."""
+        found = self._deadlines.get(seconds)
+        if found is None:
+            found = self._deadlines[seconds] = Expiry(seconds, partial(_expire, seconds))
+        return found
+
+    def _enqueue(self, commands: Sequence[C]) -> "tuple[asyncio.Future[R], ...]":
         if self._closing or len(self._queue) + len(commands) > self._queue_max:
             raise Busy(f"{self._name}: {len(self._queue)} commands wait already")
         loop = asyncio.get_running_loop()
-        results: list[asyncio.Future[R]] = [loop.create_future() for _ in commands]
+        results = tuple([loop.create_future() for _ in commands])
         self._queue.extend(map(_Waiting, commands, results))
         self._wake.set()
         return results
@@ -223,7 +237,7 @@ class Flusher(Generic[C, R]):
             return results
 
 
-def _expire(results: list["asyncio.Future[R]"], deadline_s: float) -> None:
+def _expire(deadline_s: float, results: "tuple[asyncio.Future[R], ...]") -> None:
     for result in results:
         if not result.done():
             result.set_exception(NoAnswer(f"no answer within {deadline_s:g} s"))

@@ -9,12 +9,15 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from functools import cache
 
 import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-_HEADER = struct.Struct(">iiIii")
+FEW = 128  # up to so many bigints one call packs them all; beyond, columns of bytes are quicker
+_HEAD = ">iiIii"
+_HEADER = struct.Struct(_HEAD)
 _EMPTY = struct.Struct(">iiI")
 _NULL = b"\xff\xff\xff\xff"
 _INT8_LENGTH = b"\x00\x00\x00\x08"
@@ -114,17 +117,24 @@ def uuids(values: Sequence[bytes | None]) -> Uuids:
 
 def ints(values: Sequence[int | None]) -> Ints:
     """Integers as bigint[]."""
+    count = len(values)
     if None in values:
         parts = [_NULL if v is None else _INT8_LENGTH + v.to_bytes(8, "big", signed=True) for v in values]
         return Ints(_array(_INT8, parts, nulls=True))
+    if count == 0:
+        return _NO_INTS
+    if count <= FEW:
+        fields = [8] * (2 * count)  # each value behind its length
+        fields[1::2] = values  # type: ignore[assignment]
+        return Ints(_few(count).pack(1, 0, _INT8, count, 1, *fields))
     packed = array("q", values)  # type: ignore[type-var]
     if sys.byteorder == "little":
         packed.byteswap()
     raw = packed.tobytes()
-    body = bytearray(_INT8_LENGTH + bytes(8)) * len(values)
+    body = bytearray(_INT8_LENGTH + bytes(8)) * count
     for place in range(8):  # every 8 bytes of `raw` behind a length of their own, byte by byte for all at once
         body[4 + place :: 12] = raw[place::8]
-    return Ints(_wrapped(_INT8, len(values), bytes(body), nulls=False))
+    return Ints(_wrapped(_INT8, count, bytes(body), nulls=False))
 
 
 def texts(values: Sequence[str | None]) -> Texts:
@@ -136,6 +146,12 @@ def texts(values: Sequence[str | None]) -> Texts:
 def byteas(values: Sequence[bytes | None]) -> Byteas:
     """Byte strings as bytea[]."""
     return Byteas(_array(_BYTEA, [_sized(value) for value in values], nulls=True))
+
+
+@cache
+def _few(count: int) -> struct.Struct:
+    """A whole bigint[] of so many."""
+    return struct.Struct(_HEAD + "iq" * count)
 
 
 def _sized(value: bytes | None) -> bytes:
@@ -150,3 +166,6 @@ def _wrapped(oid: int, count: int, body: bytes, *, nulls: bool) -> bytes:
     if count == 0:
         return _EMPTY.pack(0, 0, oid)
     return _HEADER.pack(1, nulls, oid, count, 1) + body
+
+
+_NO_INTS = Ints(_wrapped(_INT8, 0, b"", nulls=False))

@@ -1,14 +1,15 @@
 """Transactions in as few exchanges with PostgreSQL as their questions allow.
 
-psycopg's pipeline sends each command as it is given, and its transaction waits for the answer to BEGIN, to the last
+psycopg's pipeline sends each command by itself, and its transaction waits for the answer to BEGIN, to the last
 statement and to COMMIT. So a batch that asks three questions and writes four statements was a dozen sends, and the
 server was woken for most of them: on a busy machine that costs both sides more than what is asked for. Here commands
-are kept until an answer is wanted or the pipeline ends, and leave together: BEGIN with the first questions, COMMIT with
-the last writes.
+are kept until an answer is wanted or the pipeline ends, and leave in one send: BEGIN with the first questions, COMMIT
+with the last writes.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -31,7 +32,7 @@ class Connection(psycopg.AsyncConnection[Any]):
 
 
 class _Together(psycopg.AsyncPipeline):
-    """Overrides when the base class sends, not what; `tests/store/test_exchange.py` counts the sends."""
+    """Overrides when and how the base class sends, not what; `tests/store/test_exchange.py` counts the sends."""
 
     def _communicate_gen(self) -> PQGen[None]:
         """Called after each statement, which may wait, and after a sync, which may not."""
@@ -55,24 +56,34 @@ class _Together(psycopg.AsyncPipeline):
             raise
 
     def leave_gen(self) -> PQGen[None]:
-        """Send all that is kept, to the last byte: whoever waits for an answer writes no more."""
-        try:
-            yield from super()._communicate_gen()
-        except psycopg.Error:  # what was refused meanwhile; the rest must go, or its end is waited for in vain
-            yield from send(self.pgconn)
-            raise
+        """Send all that is kept, to the last byte: whoever waits for an answer writes no more.
+
+        libpq gathers what a pipeline is given, up to some 64 KB; the base class flushes it after each command. While it
+        cannot write, `send` reads, so the two sides never wait for each other.
+        """
+        while self.command_queue:
+            self.command_queue.popleft()()
         yield from send(self.pgconn)
 
 
-async def leave(conn: psycopg.AsyncConnection[Any]) -> None:
-    """Send what has been asked in this pipeline, so that PostgreSQL is at work on it, and wait for no answer.
+def begin(conn: psycopg.AsyncConnection[Any]) -> None:
+    """BEGIN, in a pipeline: it leaves with the first statement, and what is refused is raised by that one's fetch."""
+    pipeline = _pipeline(conn)
+    pipeline.command_queue.append(partial(conn.pgconn.send_query_params, b"BEGIN", None))
+    pipeline.result_queue.append(None)
 
-    Raises what PostgreSQL has refused meanwhile, if that is known already.
-    """
+
+async def leave(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Send what has been asked in this pipeline, so that PostgreSQL is at work on it, and wait for no answer."""
+    pipeline = _pipeline(conn)
+    async with conn.lock:
+        await conn.wait(pipeline.leave_gen())
+
+
+def _pipeline(conn: psycopg.AsyncConnection[Any]) -> _Together:
     if not isinstance(conn._pipeline, _Together):
         raise InvariantBroken("nothing waits to be sent outside a pipeline")
-    async with conn.lock:
-        await conn.wait(conn._pipeline.leave_gen())
+    return conn._pipeline
 
 
 @asynccontextmanager
@@ -83,7 +94,7 @@ async def transaction(conn: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]
     was swallowed inside, so that COMMIT has rolled back.
     """
     async with conn.pipeline():
-        await conn.execute("BEGIN")
+        begin(conn)
         yield
         ended = await conn.execute("COMMIT")
     if ended.statusmessage != "COMMIT":

@@ -18,7 +18,7 @@ from hakika.domain.ledger import Account, Decision, Kind, Row
 from hakika.domain.reasons import InvariantBroken
 from hakika.store.arrays import Int, Text, byteas, ints, texts, uuids
 from hakika.store.core.chain import FIRST, Link
-from hakika.store.exchange import leave
+from hakika.store.exchange import begin, leave
 from hakika.store.lane import StoreFault
 
 SLOT_LOCK = 0x48414B49  # first key of the advisory locks on writer slots
@@ -46,19 +46,18 @@ FROM (
     ORDER BY id FOR NO KEY UPDATE
 ) AS locked
 """
-INCARNATION: LiteralString = """
-SELECT number, redriven_ms IS NOT NULL FROM incarnation ORDER BY number DESC LIMIT 1
-"""
 WALLETS: LiteralString = """
 SELECT msisdn, currency, account, status
 FROM wallet JOIN wallet_account USING (msisdn) WHERE msisdn = ANY (%(msisdns)s)
 """
 POSITIONS: LiteralString = "SELECT bank, currency, account FROM bank_position WHERE bank = ANY (%(banks)s)"
+# The present incarnation, once for each row that is known, or alone.
 KNOWN: LiteralString = """
-SELECT uuid_send(id), uuid_send(head), member, members, kind, refusal, coalesce(debit, 0), coalesce(credit, 0),
-    coalesce(amount_minor, 0), coalesce(currency, ''), uuid_send(pending_id), expires_ms, content, fee_minor,
-    slot, seq, hash, at_ms
-FROM entry JOIN batch USING (slot, seq) WHERE id = ANY (%(ids)s)
+SELECT life.number, life.redriven, uuid_send(id), uuid_send(head), member, members, kind, refusal, coalesce(debit, 0),
+    coalesce(credit, 0), coalesce(amount_minor, 0), coalesce(currency, ''), uuid_send(pending_id), expires_ms, content,
+    fee_minor, slot, seq, hash, at_ms
+FROM (SELECT number, redriven_ms IS NOT NULL AS redriven FROM incarnation ORDER BY number DESC LIMIT 1) AS life
+LEFT JOIN (entry JOIN batch USING (slot, seq)) ON id = ANY (%(ids)s)
 """
 RESOLVED: LiteralString = """
 SELECT uuid_send(pending_id), kind FROM entry WHERE pending_id = ANY (%(pending_ids)s) AND refusal IS NULL
@@ -178,19 +177,19 @@ async def look(connection: Connection, needs: Needs) -> Looked:
     wanted = {"msisdns": texts(tuple(needs.msisdns)), "banks": texts(tuple(needs.banks))}
     ids = {"ids": uuids(tuple(needs.ids)), "pending_ids": uuids(tuple(needs.pending_ids))}
     async with connection.pipeline():
-        await connection.execute("BEGIN")
+        begin(connection)
         locked = await _ask(connection, LOCK, {"accounts": ints(tuple(needs.accounts)), **wanted})
-        lives = await _ask(connection, INCARNATION, {})
         wallets = await _ask(connection, WALLETS, wanted) if needs.msisdns else None
         positions = await _ask(connection, POSITIONS, wanted) if needs.banks else None
-        known = await _ask(connection, KNOWN, ids) if needs.ids else None
+        known = await _ask(connection, KNOWN, ids)
         resolved = await _ask(connection, RESOLVED, ids) if needs.pending_ids else None
     (columns,) = await locked.fetchall()
     ids_found, *balances = (column or () for column in columns)  # no account at all: NULL and not an empty array
     accounts = {number: _NEW_TUPLE(Account, row) for number, *row in zip(ids_found, *balances, strict=True)}
-    life = await lives.fetchone()
-    if life is None:
+    lives = await known.fetchall()
+    if not lives:
         raise InvariantBroken("the database has no incarnation")
+    incarnation, redriven = lives[0][:2]
     found: dict[str, dict[str, WalletAccount]] = {}
     for msisdn, currency, account, status in await _rows(wallets):
         found.setdefault(msisdn, {})[currency] = WalletAccount(account, status)
@@ -198,10 +197,10 @@ async def look(connection: Connection, needs: Needs) -> Looked:
         accounts=accounts,
         wallets=found,
         positions={(bank, currency): account for bank, currency, account in await _rows(positions)},
-        stored={row[0]: _stored(row) for row in await _rows(known)},
+        stored={row[2]: _stored(row[2:]) for row in lives if row[2] is not None},
         resolved={pending_id: Kind(kind) for pending_id, kind in await _rows(resolved)},
-        incarnation=life[0],
-        redriven=life[1],
+        incarnation=incarnation,
+        redriven=redriven,
     )
 
 
