@@ -17,6 +17,7 @@ WALLETS = 10_000
 BANKS = ("bank-a", "bank-b")
 POSITION_MINOR = 10**13
 CALLBACK = "banks"
+VERIFY_S = 1800.0  # for each connection: an hour leaves more than three million transfers
 
 
 def gateway_names(count: int) -> list[str]:
@@ -88,7 +89,8 @@ class Platform:
 
     def books(self) -> tuple[bool, str]:
         """`hakika verify` on both databases, settled; and as many completed as the banks were told of. Blocks."""
-        result = verify(Targets(self.core.reader_url, self.gateway.reader_url, {}, live=False, settled=True))
+        urls = self.core.reader_url, self.gateway.reader_url
+        result = verify(Targets(*urls, {}, live=False, settled=True, deadline_s=VERIFY_S))
         completed = result.counts.get("completed", -1)
         ok = result.ok and completed == self.completed
         found = "; ".join(str(one) for one in result.findings[:2])

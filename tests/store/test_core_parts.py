@@ -38,6 +38,12 @@ def commands(core: Bench) -> list[Command]:
     ]
 
 
+def in_parts_of(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(posting, "LARGE", 2 * size)
+    monkeypatch.setattr(posting, "PART_FIRST", size)
+    monkeypatch.setattr(posting, "PART_GROWS", 1)
+
+
 def told(replies: list[Reply]) -> list[object]:
     """Answers without the place in the chain, which differs with the parts."""
     bare = [
@@ -60,7 +66,7 @@ def settled(replies: list[Reply]) -> list[object]:
 async def test_in_parts_and_whole_give_the_same_answers_and_books(
     core_database: RoleAccess, new_database: Callable[[Role, bool], RoleAccess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posting, "PART", PART)
+    in_parts_of(monkeypatch, PART)
     async with bench(core_database) as core:
         asked = commands(core)
         in_parts = await core.do(*asked)
@@ -75,7 +81,7 @@ async def test_in_parts_and_whole_give_the_same_answers_and_books(
         assert all(stored[one.slot, one.seq].hex() == one.head for one in answers if one.head)
         entries = await core.rows(BOOKS)
         accounts = await core.rows(ACCOUNTS)
-    monkeypatch.setattr(posting, "PART", 1000)
+    in_parts_of(monkeypatch, 1000)
     async with bench(new_database("core", True)) as core:
         assert told(await core.do(*asked)) == told(in_parts)
         assert await core.rows(BOOKS) == entries
@@ -86,7 +92,7 @@ async def test_in_parts_and_whole_give_the_same_answers_and_books(
 async def test_an_id_taken_in_any_part_repeats_the_whole_batch(
     core_database: RoleAccess, monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
-    monkeypatch.setattr(posting, "PART", PART)
+    in_parts_of(monkeypatch, PART)
     async with bench(core_database) as core:
         lane = Lane(core_database.app_url, name="rival", setup=BY_KEY)
         rival = posting.Poster(lane, {CURRENCY: core.house["fee"]})
@@ -98,3 +104,11 @@ async def test_an_id_taken_in_any_part_repeats_the_whole_batch(
         with psycopg.connect(core_database.reader_url) as reader:
             stored = {(slot, seq): digest for slot, seq, digest in reader.execute("SELECT slot, seq, hash FROM batch")}
             assert recompute(reader) == stored
+
+
+@pytest.mark.parametrize(
+    ("count", "ends"),
+    [(0, [0]), (1, [1]), (399, [399]), (400, [100, 400]), (999, [100, 400, 999]), (1000, [100, 400, 1000])],
+)
+def test_the_first_part_is_small_and_the_next_ones_larger(count: int, ends: list[int]) -> None:
+    assert posting._ends(count) == ends

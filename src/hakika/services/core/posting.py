@@ -1,8 +1,9 @@
 """One batch from commands to answers: lock and look, decide, write and commit, all on one connection.
 
 The poster owns a lane and, for as long as its connection lives, a writer slot with its chain. A large batch is
-decided in parts, each a link of the chain: while PostgreSQL writes one, the next is decided and packed. It stays
-one transaction, and its answers are those of a batch decided whole. A batch that meets another writer (a new id
+decided in parts, each a link of the chain: while PostgreSQL writes one, the next is decided and packed, and while it
+writes the last, the answers are put together. It stays one transaction, nothing is told before its commit, and the
+answers are those of a batch decided whole. A batch that meets another writer (a new id
 posted elsewhere, a chain that grew) is repeated from its locks on. A lost commit reply is not handled here: the
 flusher executes the same commands again, and ids that made it are known.
 """
@@ -25,7 +26,9 @@ from hakika.wire.core_api import Answer, Result
 
 BATCH_S = 3.0  # machine timer: a batch that takes longer is cut off and executed again
 REPEATS_MAX = 8
-PART = 300  # commands; a part more costs PostgreSQL a statement, and lets it begin earlier
+LARGE = 400  # commands; a part more costs PostgreSQL a statement, and lets it begin earlier
+PART_FIRST = 100
+PART_GROWS = 3  # times: PostgreSQL writes three entries while one is decided, and is not to wait for the next part
 _NEW_TUPLE = tuple.__new__  # as in domain/ledger.py: a named tuple without its own __new__
 
 
@@ -82,11 +85,12 @@ class Poster:
             await batches.give_up(connection)
             return None
         batch = _Batch(commands, looked, before, self._fee_accounts, clock.now_ms())
-        if not await batches.write(connection, looked.incarnation, before, batch.parts()):
+        meanwhile = batch.answer if len(commands) >= LARGE else None
+        if not await batches.write(connection, looked.incarnation, before, batch.parts(), meanwhile):
             self._head = await batches.read_head(connection, before.slot)
             return None
         self._head = batch.head
-        return batch.replies()
+        return batch.replies
 
     async def _chain_head(self, connection: Connection) -> Link:
         """The head of the chain this connection may extend; claimed anew on a new connection."""
@@ -120,10 +124,8 @@ class _Batch:
     def parts(self) -> Iterator[Part]:
         """Decide one part after the other, each only when it is asked for; those that store nothing are left out."""
         asked = [command for command in self._commands if not isinstance(command, Inquire)]
-        count = max(1, len(asked) // PART)
-        ends = [len(asked) * number // count for number in range(1, count + 1)]
         begin = 0
-        for end in ends:
+        for end in _ends(len(asked)):
             decision = self._books.decide([self._to_ledger(command) for command in asked[begin:end]])
             self._outcomes += decision.outcomes
             begin = end
@@ -133,8 +135,13 @@ class _Batch:
                 self._parts.append(part)
                 yield part
 
+    def answer(self) -> None:
+        """Put the replies together, while there is nothing else to do."""
+        _ = self.replies
+
+    @cached_property
     def replies(self) -> list[Reply]:
-        """One for each command, in order."""
+        """One for each command, in order; nobody is to see them before the commit."""
         outcomes = iter(self._outcomes)
         replies: list[Reply] = []
         for command in self._commands:
@@ -191,6 +198,17 @@ class _Batch:
                 return command
             case Inquire():
                 raise InvariantBroken("an inquiry is not decided")
+
+
+def _ends(count: int) -> list[int]:
+    """Where the parts of so many commands end."""
+    ends: list[int] = []
+    begin, size = 0, PART_FIRST
+    while count >= LARGE and count - begin >= 2 * size:
+        begin += size
+        ends.append(begin)
+        size *= PART_GROWS
+    return [*ends, count]
 
 
 def _needs(commands: Sequence[Command], fee_accounts: Mapping[str, int], thorough: bool) -> Needs:

@@ -30,7 +30,7 @@ _NEW_TUPLE = tuple.__new__  # as in domain/ledger.py: a named tuple without its 
 Connection = psycopg.AsyncConnection[Any]
 
 # One array a column: 1,800 accounts read in half the time that as many rows take.
-LOCK: LiteralString = """
+_LOCKED: LiteralString = """
 SELECT array_agg(id), array_agg(debits_pending), array_agg(credits_pending), array_agg(debits_posted),
     array_agg(credits_posted), array_agg(uuid_send(last_entry)), array_agg(debits_must_not_exceed_credits),
     array_agg(credits_must_not_exceed_debits), array_agg(ceiling_minor), array_agg(currency)
@@ -38,14 +38,16 @@ FROM (
     SELECT id, debits_pending, credits_pending, debits_posted, credits_posted, last_entry,
         debits_must_not_exceed_credits, credits_must_not_exceed_debits, ceiling_minor, currency
     FROM account
-    WHERE id IN (
-        SELECT unnest(%(accounts)s)
-        UNION SELECT account FROM wallet_account WHERE msisdn = ANY (%(msisdns)s)
-        UNION SELECT account FROM bank_position WHERE bank = ANY (%(banks)s)
-    )
-    ORDER BY id FOR NO KEY UPDATE
-) AS locked
 """
+_IN_ORDER: LiteralString = "ORDER BY id FOR NO KEY UPDATE) AS locked"
+LOCK: LiteralString = f"{_LOCKED} WHERE id = ANY (%(accounts)s) {_IN_ORDER}"
+LOCK_OWNED: LiteralString = f"""{_LOCKED}
+WHERE id IN (
+    SELECT unnest(%(accounts)s)
+    UNION SELECT account FROM wallet_account WHERE msisdn = ANY (%(msisdns)s)
+    UNION SELECT account FROM bank_position WHERE bank = ANY (%(banks)s)
+) {_IN_ORDER}
+"""  # noqa: S608 - of two constants
 WALLETS: LiteralString = """
 SELECT msisdn, currency, account, status
 FROM wallet JOIN wallet_account USING (msisdn) WHERE msisdn = ANY (%(msisdns)s)
@@ -178,7 +180,8 @@ async def look(connection: Connection, needs: Needs) -> Looked:
     ids = {"ids": uuids(tuple(needs.ids)), "pending_ids": uuids(tuple(needs.pending_ids))}
     async with connection.pipeline():
         begin(connection)
-        locked = await _ask(connection, LOCK, {"accounts": ints(tuple(needs.accounts)), **wanted})
+        lock = LOCK_OWNED if needs.msisdns or needs.banks else LOCK
+        locked = await _ask(connection, lock, {"accounts": ints(tuple(needs.accounts)), **wanted})
         wallets = await _ask(connection, WALLETS, wanted) if needs.msisdns else None
         positions = await _ask(connection, POSITIONS, wanted) if needs.banks else None
         known = await _ask(connection, KNOWN, ids)
@@ -204,10 +207,17 @@ async def look(connection: Connection, needs: Needs) -> Looked:
     )
 
 
-async def write(connection: Connection, incarnation: int, before: Link, parts: Iterable[Part]) -> bool:
+async def write(
+    connection: Connection,
+    incarnation: int,
+    before: Link,
+    parts: Iterable[Part],
+    meanwhile: Callable[[], None] | None = None,
+) -> bool:
     """Write a batch, decided part by part as `parts` is read, and commit. False: another writer was first.
 
     Then nothing was written. Where there are no parts, the transaction that `look` began ends without a trace.
+    `meanwhile` is called once all has been sent, and before anything is known of it.
     """
     asked: list[tuple[Decision, psycopg.AsyncCursor[Any]]] = []
     try:
@@ -219,6 +229,9 @@ async def write(connection: Connection, incarnation: int, before: Link, parts: I
                     await leave(connection)
             # Also where nothing was written: psycopg forgets what it has prepared at a ROLLBACK.
             ended = await connection.execute("COMMIT")
+            if meanwhile is not None:
+                await leave(connection)
+                meanwhile()
     except psycopg.errors.UniqueViolation:
         await connection.execute("ROLLBACK")
         return False
