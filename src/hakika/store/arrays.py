@@ -15,7 +15,7 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-FEW = 128  # up to so many bigints one call packs them all; beyond, columns of bytes are quicker
+FEW = 128  # up to so many bigints one call packs them all, by a form that is kept; a form for any number would be many
 _HEAD = ">iiIii"
 _HEADER = struct.Struct(_HEAD)
 _EMPTY = struct.Struct(">iiI")
