@@ -215,6 +215,25 @@ async def test_opposing_transfers_net_to_zero(core_database: RoleAccess) -> None
         await other_lane.close()
 
 
+async def test_credits_of_two_writers_add_up(core_database: RoleAccess) -> None:
+    """Accounts that are named by their owners are locked as well as those that are named by number."""
+    async with bench(core_database) as core:
+        other_lane = Lane(core_database.app_url, name="other", setup=BY_KEY)
+        other = posting.Poster(other_lane, {CURRENCY: core.house["fee"]})
+
+        async def push(poster: posting.Poster, name: str) -> None:
+            for number in range(50):
+                await poster.execute([credit(f"{name} {number} {n}", 1_000_00, 1 + n % 2) for n in range(10)])
+
+        before = await core.balance(core.position)
+        await asyncio.gather(push(core.poster, "one"), push(other, "two"))
+        wallets = [await core.balance(core.wallets[f"25470000000{number}"]) for number in (1, 2)]
+        assert wallets == [500 * 995_00] * 2
+        assert await core.balance(core.house["fee"]) == 1000 * 5_00
+        assert before - await core.balance(core.position) == 1000 * 1_000_00
+        await other_lane.close()
+
+
 async def test_an_id_taken_between_look_up_and_insert_repeats_the_batch(
     core_database: RoleAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
