@@ -189,6 +189,7 @@ def verify(
     health_url: Annotated[str | None, Parameter(help="Health's database.")] = None,
     books: Annotated[list[str] | None, Parameter(help="BANK=FILE, once a bank.")] = None,
     settled: Annotated[bool, Parameter(negative=(), help="Demand that every transfer has ended.")] = False,
+    deadline_s: Annotated[float, Parameter(help="Seconds after which a part counts as unread.")] = 300,
     json: AsJson = False,
 ) -> int:
     """Recount the databases and the banks' books independently, and compare them to the cent.
@@ -208,6 +209,7 @@ def verify(
         books=books or [],
         as_json=json,
         settled=settled,
+        deadline_s=deadline_s,
     )
 
 

@@ -28,7 +28,7 @@ AT_ONCE = 2
 RUN_S = 90
 KEYS = {"rule", "file", "old", "new", "test"}
 BY_PROOF = {"AssertionError", "Failed", "InvariantBroken"}
-# The rules that the design marks [M], and the invariants of incidents, by the words with which a plant's `rule` begins.
+# The rules that the design marks [M], and invariants, by the words with which a plant's `rule` begins.
 MARKED = (
     "5 refused resend",  # 409, never a transaction status, for an id in custody
     "5 refusal by time or state",  # stored before RJCT is sent, or not final
@@ -41,6 +41,7 @@ MARKED = (
     "5 valid_until",  # never evidence for a return
     "6 id first",
     "6 refusal kills the id",
+    "I3",  # docs/invariants.md: what row locks prevent is refused without them
     "I-30",
     "I-31",
     "I-32",

@@ -138,11 +138,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.done.extend(batch)
 
     def in_parts(self, batch: list[Command], size: int) -> Decision:
-        books, whole = Books(self.accounts, self.known, self.resolved, self.now_ms), Decision([], [], {})
+        books, whole = Books(self.accounts, self.known, self.resolved, self.now_ms), Decision([], [], {}, {})
         for begin in range(0, len(batch), size):
             part = books.decide(batch[begin : begin + size])
             whole.outcomes.extend(part.outcomes)
             whole.rows.extend(part.rows)
+            whole.former.update({number: last for number, last in part.former.items() if number not in whole.accounts})
             whole.accounts.update(part.accounts)
         return whole
 
@@ -162,6 +163,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert row.pending_id not in self.resolved, "a pending entry is resolved once"
                 self.resolved[row.pending_id] = row.kind
         posted = [row for row in decision.rows if row.after is not None]
+        assert decision.former == {number: self.accounts[number].last for number in decision.accounts}
+        assert list(decision.former) == list(decision.accounts)
         assert set(decision.accounts) == {number for row in posted for number in (row.debit, row.credit)}
         self.accounts.update(decision.accounts)
 

@@ -182,6 +182,29 @@ async def write_and_hold(core: Bench, connection: Connection, commands: list[Com
     await connection.execute(batches.WRITE, batches.parameters(looked.incarnation, before, link, decision), binary=True)
 
 
+async def test_a_balance_that_was_not_seen_is_not_written_over(core_database: RoleAccess) -> None:
+    """What row locks prevent is refused too: one entry more between the same accounts, and nobody has waited."""
+    async with (
+        bench(core_database) as core,
+        await exchange.Connection.connect(core_database.app_url, autocommit=True) as late,
+    ):
+        one, two = core.wallets[WALLET], core.wallets["254700000002"]
+        await core.answers(credit("a", 1_000_00))
+        before = await batches.claim_slot(late, 7)
+        looked = await batches.look(late, posting._needs([Post(Set((move("late", one, two, 7),)))], {}, False))
+        decision = ledger.decide([Set((move("late", one, two, 7),))], looked.accounts, {}, {}, 1000)
+        await batches.give_up(late)  # and with it the locks
+        assert await core.post(move("between", one, two, 5)) == [("posted", "posted")]
+        link = next_link(before, looked.incarnation, 1000, decision.rows)
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation) as refused:
+            await batches.write(late, looked.incarnation, before, [batches.Part(link, decision, True)])
+        assert refused.value.diag.constraint_name == "account_follows_entry"
+        await late.rollback()
+        assert (await core.balance(one), await core.balance(two)) == (995_00 - 5, 5)
+        ((entries,),) = await core.rows("SELECT count(*) FROM entry WHERE amount_minor = 7")
+        assert entries == 0
+
+
 async def test_64_parallel_copies_have_one_effect(core_database: RoleAccess) -> None:
     """On four writers at once, each with a chain of its own."""
     async with bench(core_database) as core:

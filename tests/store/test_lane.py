@@ -127,7 +127,7 @@ async def test_deadline_holds_before_a_silent_peer(database: RoleAccess, mode: M
         proxy.mode = mode
         took_s, error = await elapsed(lane.run(inserting(1), deadline_s=0.5))
         assert isinstance(error, NoAnswer)
-        assert 0.5 <= took_s < 0.5 + LATE_S
+        assert 0.48 <= took_s < 0.5 + LATE_S
         proxy.mode = "pass"
         # The lost reply is settled by executing the same insert again, whatever happened to the first.
         fresh = await lane.run(inserting(1), deadline_s=2)

@@ -24,6 +24,7 @@ from hakika.http1.server import Server, listen
 
 HOST = "127.0.0.1"
 TEST_S = 5.0
+TIMER_S = 0.02  # timers of a loop count in milliseconds, of a time that it reads once a turn
 KEEP_MAX = 1_000_000
 PASS_MAX = 100_000_000
 

@@ -2,12 +2,14 @@
 
 import ast
 import json
+import math
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -368,6 +370,22 @@ def test_the_command(world: World, tmp_path: Path, capsys: pytest.CaptureFixture
     assert str(uetr_of("completed")) in shown
     books = [f"bank-a={tmp_path / 'bank-a' / 'books.sqlite'}"]
     assert command(state=None, core_url=NOWHERE, gateway_url=None, books=books, as_json=False) == 2
+
+
+def test_what_takes_too_long_is_said_with_what_gives_it_longer(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, asked = _state(world, tmp_path, ready=True), partial(command, core_url=None, gateway_url=None, books=[])
+    assert asked(state=state, as_json=False, deadline_s=0.001) == 2
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "no answer within 0.001 s; it has longer with --deadline-s 0.004" in shown
+    assert asked(state=state, as_json=False, deadline_s=60.0) == 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
+def test_a_deadline_that_is_none_is_refused(seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(state=None, core_url=NOWHERE, gateway_url=None, books=[], as_json=False, deadline_s=seconds) == 2
+    assert "--deadline-s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("books", [["bank-a"], ["=file"], ["bank-a="]])

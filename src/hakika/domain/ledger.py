@@ -172,6 +172,7 @@ class Decision(NamedTuple):
     outcomes: list[list[Outcome]]
     rows: list[Row]
     accounts: dict[int, Account]
+    former: dict[int, bytes | None]  # of each of these accounts, its last entry before; in the same order
 
 
 def decide(
@@ -220,8 +221,9 @@ class Books:
         given, rows = self._given, self._rows
         # Those of an undone set are as they were.
         changed = {n: _NEW_TUPLE(Account, now) for n, now in self._accounts.items() if now[4] is not given[n][4]}
+        former = {number: given[number][4] for number in changed}
         self._given, self._accounts, self._rows = {**given, **changed}, {}, []
-        return Decision(outcomes, rows, changed)
+        return Decision(outcomes, rows, changed, former)
 
     def burn(self, command: Burn) -> list[Outcome]:
         """The stored answer, or a new burn."""

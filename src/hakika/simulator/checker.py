@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hakika import clock
@@ -44,6 +44,7 @@ __all__ = [
 
 _as_json = as_json  # under another name where a parameter hides it
 DEADLINE_S = 300.0
+DEADLINE_MOST_S = 86_400.0
 HEALTH_DEADLINE_S = 60.0  # nobody's money waits for it, nor does the verdict
 DEFAULT_STATE = Path("var/up")
 UNFINISHED = ("held", "in_flight", "returns_unacknowledged", "completions_unbooked")
@@ -136,13 +137,17 @@ def command(
     books: Sequence[str],
     as_json: bool,
     settled: bool = False,
+    deadline_s: float = DEADLINE_S,
 ) -> int:
     """What the command line calls: print the result, return the exit status 0, 1 or 2.
 
     URLs and books given by name stand instead of those of a state folder; `books` are of the form BANK=FILE.
     """
     try:
+        if not 0 < deadline_s <= DEADLINE_MOST_S:
+            raise CannotCheck("--deadline-s", f"{deadline_s:g} is not above 0 and at most {DEADLINE_MOST_S:g}")
         targets = _targets(state, core_url, gateway_url, health_url, books, settled=settled)
+        targets = replace(targets, deadline_s=deadline_s)
     except CannotCheck as fault:
         print(f"hakika verify: {fault}", file=sys.stderr)
         return 2

@@ -107,7 +107,7 @@ class DatabaseSnapshot:
 
     def _why(self, error: psycopg.Error) -> str:
         late = self._late.is_set() or isinstance(error, psycopg.errors.QueryCanceled)
-        return f"no answer within {self._deadline_s:g} s" if late else _words(error)
+        return too_slow(self._deadline_s) if late else _words(error)
 
 
 class BooksSnapshot:
@@ -117,6 +117,7 @@ class BooksSnapshot:
         """Open read-only and freeze the moment; CannotCheck when this is not a readable SQLite file."""
         self.bank = bank
         self.name = f"books of {bank}"
+        self._deadline_s = deadline_s
         if not file.is_file():
             raise CannotCheck(self.name, f"there is no file {file}")
         try:
@@ -143,7 +144,8 @@ class BooksSnapshot:
         try:
             yield from self._connection.execute(statement)
         except sqlite3.Error as error:
-            raise CannotCheck(self.name, "too slow" if self._late.is_set() else str(error)) from error
+            late = self._late.is_set()
+            raise CannotCheck(self.name, too_slow(self._deadline_s) if late else str(error)) from error
 
     def one(self, statement: LiteralString) -> Row:
         """The one row of a query."""
@@ -163,6 +165,11 @@ class BooksSnapshot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def too_slow(deadline_s: float) -> str:
+    """What is said of a part that has not been read in its time: more rows than that, or a peer that is silent."""
+    return f"no answer within {deadline_s:g} s; it has longer with --deadline-s {4 * deadline_s:g}"
 
 
 def open_database(

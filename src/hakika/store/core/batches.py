@@ -66,7 +66,8 @@ SELECT uuid_send(pending_id), kind FROM entry WHERE pending_id = ANY (%(pending_
 """
 # What mostly says the same in every row of a batch (kind, currency, members, pending balances) is then sent once, as
 # its `_all`, beside an empty array, which costs unnest nothing and gives NULL. psycopg reads a statement of more than
-# 50 parameters anew each time.
+# 50 parameters anew each time. An account whose last entry is not the one that was decided on gets none, which
+# accounts_follow_entries refuses: without a lock too, no balance is written over one that was not seen.
 WRITE: LiteralString = """
 WITH link AS (
     INSERT INTO batch (slot, seq, at_ms, incarnation, entries, previous_hash, hash)
@@ -96,11 +97,13 @@ WITH link AS (
     ) AS new
 )
 UPDATE account SET debits_pending = new.debits_pending, credits_pending = new.credits_pending,
-    debits_posted = new.debits_posted, credits_posted = new.credits_posted, last_entry = new.last_entry
+    debits_posted = new.debits_posted, credits_posted = new.credits_posted,
+    last_entry = CASE WHEN account.last_entry IS NOT DISTINCT FROM new.former THEN new.last_entry END
 FROM (
     SELECT unnest(%(account)s) AS id, unnest(%(debits_pending)s) AS debits_pending,
         unnest(%(credits_pending)s) AS credits_pending, unnest(%(debits_posted)s) AS debits_posted,
-        unnest(%(credits_posted)s) AS credits_posted, unnest(%(last_entry)s) AS last_entry
+        unnest(%(credits_posted)s) AS credits_posted, unnest(%(last_entry)s) AS last_entry,
+        unnest(%(former)s) AS former
 ) AS new
 WHERE account.id = new.id
 """
@@ -253,6 +256,7 @@ def parameters(incarnation: int, before: Link, link: Link, decision: Decision) -
         "hash": link.hash,
         **_entry_columns(decision.rows),
         **_account_columns(decision.accounts),
+        "former": uuids(tuple(decision.former.values())),
     }
 
 
