@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakika.domain.breaker import (
+    CALM_MOST_S,
     CALM_S,
+    FORGIVEN_S,
     ROUND_FAST_S,
     ROUND_SLOW_S,
     SESSION_FRESH_S,
@@ -118,6 +120,29 @@ def test_after_any_trouble_no_more_than_the_usual_until_it_is_calm_again() -> No
     for _ in range(20):
         breaker.round_complete(breaker.window, 141.0 + CALM_S - 0.1, 0.01)
     assert breaker.window == WINDOW_USUAL
+
+
+def narrow_for_s(breaker: Breaker, flowing_since_s: float) -> float:
+    """How long full and fast rounds have to go on before the window is wider than usual; two are enough then."""
+    for quarters in range(400):
+        breaker.round_complete(breaker.window, flowing_since_s + quarters / 4, 0.01)
+        if breaker.window > WINDOW_USUAL:
+            return quarters / 4
+    raise AssertionError("never wider")
+
+
+def test_what_comes_back_soon_has_to_be_calm_for_longer() -> None:
+    """A far side that restarts once is not one that comes and goes."""
+    breaker, now_s, waits = flowing(100.0), 100.0, []
+    for apart_s in (FORGIVEN_S, 20.0, 20.0, 20.0, 20.0, FORGIVEN_S - 0.5, FORGIVEN_S, 20.0):
+        now_s += apart_s
+        breaker.unreachable(now_s)
+        breaker.silent(now_s + 0.5)  # the same trouble
+        now_s += 1.0
+        breaker.answered(now_s)
+        breaker.resolved(now_s)
+        waits.append(narrow_for_s(breaker, now_s))
+    assert waits == [CALM_S, 4.0, 8.0, CALM_MOST_S, CALM_MOST_S, CALM_MOST_S, CALM_S, 4.0]
 
 
 def test_rounds_that_end_after_the_trip_do_not_widen() -> None:

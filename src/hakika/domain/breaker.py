@@ -4,8 +4,10 @@ A far side that stops answering should hold few transfers in doubt, not a backlo
 attempts are open at once; the first doubt closes the way for fresh transfers and shrinks the window; only
 what is already in doubt is asked about (status, resend or burn); when all of it is resolved the way opens
 again with a small window that doubles with each full round of answers, up to WINDOW_USUAL. Wider than that it
-becomes only for a far side that has given no trouble for CALM_S and answers full rounds fast (docs/adr/0011): so
-in an outage no more than WINDOW_USUAL are in doubt, and on a busy day no more than a fraction of a second's.
+becomes only for a far side that has given no trouble for a while and answers full rounds fast. The while is CALM_S
+after trouble that came alone, and twice as long each time that it comes back soon, as in an outage (docs/adr/0011):
+so where the far side comes and goes no more than WINDOW_USUAL are in doubt, and otherwise no more than it answers in
+a fraction of a second.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ from dataclasses import dataclass
 WINDOW_MAX = 512
 WINDOW_USUAL = 64
 WINDOW_MIN = 4
-CALM_S = 10.0  # machine timer: without trouble for so long before the window widens beyond the usual
+CALM_S = 2.0  # machine timer: without trouble for so long before the window widens beyond the usual
+CALM_MOST_S = 16.0  # machine timer: the same where trouble has come back again and again
+FORGIVEN_S = 30.0  # machine timer: trouble after so long without any has come alone
 ROUND_FAST_S = 0.15  # a round that is answered in this time may be wider
 ROUND_SLOW_S = 0.5  # one that takes longer is too wide
 SESSION_FRESH_S = 3.0  # machine timer: a connection counts as live this long after its last answer
@@ -29,6 +33,7 @@ class Breaker:
     last_answer_s: float = float("-inf")
     since_s: float = 0.0  # when it tripped; set to the start of the process by its owner
     calm_since_s: float = float("inf")  # when fresh transfers began to flow after the last trouble
+    calm_s: float = CALM_S  # for how long they have to, before the window is wider than usual
 
     def answered(self, now_s: float) -> None:
         """Any authenticated answer came: the far side lives."""
@@ -41,7 +46,7 @@ class Breaker:
         if took_s > ROUND_SLOW_S and self.window > WINDOW_USUAL:
             self.window //= 2
             return
-        calm = now_s - self.calm_since_s >= CALM_S and took_s <= ROUND_FAST_S
+        calm = now_s - self.calm_since_s >= self.calm_s and took_s <= ROUND_FAST_S
         if count >= self.window // 2:
             self.window = max(self.window, min(WINDOW_MAX if calm else WINDOW_USUAL, self.window * 2))
 
@@ -82,5 +87,7 @@ class Breaker:
     def _trip(self, now_s: float) -> None:
         if not self.open:
             self.since_s = now_s
+            alone = now_s - self.calm_since_s >= FORGIVEN_S
+            self.calm_s = CALM_S if alone else min(CALM_MOST_S, 2 * self.calm_s)
         self.open = True
         self.window = WINDOW_MIN
