@@ -1,10 +1,12 @@
 """Writes the rows of `var/bench/latest.json` into `docs/performance.md`, and the picture beside it.
 
 The page's words are written by hand; what stands between its two marks is made here, so that no figure on the page was
-ever typed. A row says when it was measured on which machine, because rows of several runs may stand together.
+ever typed. A row says on which machine it was measured, because rows of several runs may stand together: what was not
+measured here stays as it was, and all rows with all their repeats are kept beside the page.
 """
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from bench.speed.picture_hour import course
 
 BEGIN, END = "<!-- figures: made by make bench -->", "<!-- end of figures -->"
 PAGE = "docs/performance.md"
+KEPT = "docs/performance.json"
 PICTURE = "docs/pictures/performance.svg"
 COURSES = {"H1": "An hour at half of what it can do", "KILL": "The same hour with 100 kills"}
 ORDER = ("L1", "L2", "G1", "G2", "D1", "S1", "M1", "OVER", "H1", "KILL")  # whenever each was measured
@@ -25,13 +28,14 @@ KILLS = (
     " {kills} kills ({kills_core} of the core, {kills_gateway} of a gateway, {kills_postgres} of PostgreSQL): the rate "
     "was back {back_s_most} s after each at most, and {back_late} times later than 5 s."
 )
-HEAD = "| | Work | Measured | To P | Spread | Target | p50 ms | p99 ms | p99.9 ms | Books |"
-RULE = "|---|---|---|---|---|---|---|---|---|---|"
+HEAD = "| | Work | Measured | To P | Spread | Target | p50 ms | p99 ms | p99.9 ms | p99 in payments | Books |"
+RULE = "|---|---|---|---|---|---|---|---|---|---|---|"
 
 
 def write_page(latest: Path, root: Path) -> None:
     """Put the rows and the picture where the page expects them. Raises ValueError where the page has lost its marks."""
-    rows: list[dict[str, Any]] = sorted(json.loads(latest.read_text("utf-8"))["rows"], key=_place)
+    rows = sorted({**_rows(root / KEPT), **_rows(latest)}.values(), key=_place)
+    (root / KEPT).write_text(json.dumps({"rows": rows}, indent=1) + "\n", "utf-8")
     drawn = root / PICTURE
     drawn.parent.mkdir(parents=True, exist_ok=True)
     drawn.write_text(picture(rows), "utf-8")
@@ -44,16 +48,21 @@ def write_page(latest: Path, root: Path) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{fragment(rows, courses)}\n{END}{after}", "utf-8")
 
 
+def _rows(file: Path) -> dict[str, dict[str, Any]]:
+    """Rows by id; none where there is no file."""
+    return {row["id"]: row for row in json.loads(file.read_text("utf-8"))["rows"]} if file.is_file() else {}
+
+
 def _place(row: dict[str, Any]) -> int:
     name = row["id"].partition("-")[0]
     return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def _course(kept: Path, root: Path, row: dict[str, Any]) -> str:
-    """Draw an hour from what was kept of it; the line that shows it."""
-    curve = json.loads((kept / f"{row['id'].lower()}.json").read_text("utf-8"))
-    drawn = root / f"docs/pictures/performance-{row['id'].lower()}.svg"
-    drawn.write_text(course(curve, COURSES[row["id"]]), "utf-8")
+    """Draw an hour from what was kept of it, or leave its picture; the line that shows it."""
+    drawn, curve = root / f"docs/pictures/performance-{row['id'].lower()}.svg", kept / f"{row['id'].lower()}.json"
+    if curve.is_file():
+        drawn.write_text(course(json.loads(curve.read_text("utf-8")), COURSES[row["id"]]), "utf-8")
     told = (HOUR + KILLS if "kills" in row["extra"] else HOUR).format(**row["extra"])
     return f"![{COURSES[row['id']]}](pictures/{drawn.name})\n\n{row['id']}: {told}"
 
@@ -77,14 +86,16 @@ def _line(row: dict[str, Any]) -> str:
     met = "met" if row["met"] else "**missed**"
     target = row["target"]
     if target["most"] is not None:
-        return f"| {row['id']} | {row['name']} | {value} | | | {target['most']:g} {row['unit']}, {met} | | | | |"
+        return f"| {row['id']} | {row['name']} | {value} | | | {target['most']:g} {row['unit']}, {met} | | | | | |"
     ratios = [one["per_s"] / one["p"] for one in row["repeats"]]
     aim = [f"{target['ratio']:g}"] if target["ratio"] is not None else []
     aim += [f"p99 {target['p99_ms']:g} ms"] if target["p99_ms"] is not None else []
     said = f"{', '.join(aim)}: {met}" if aim else ""
     waits = " | ".join(f"{row[name]:.1f}" for name in ("p50_ms", "p99_ms", "p999_ms"))
     spread = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else "one repeat"
-    return f"| {row['id']} | {row['name']} | {value} | {row['ratio']:.2f} | {spread} | {said} | {waits} | {books} |"
+    payments = statistics.median(one["p"] * one["p99_ms"] / 1000 for one in row["repeats"])
+    cells = [row["id"], row["name"], value, f"{row['ratio']:.2f}", spread, said, waits, f"{payments:,.0f}", books]
+    return f"| {' | '.join(cells)} |"
 
 
 def _costs(rows: list[dict[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from bench.speed.cpu import Meter, mean, told
 from bench.speed.figures import Repeat, Row, Target, keep, quantile, repeat
 from bench.speed.loop import LoadFailed, answer, closed_loop, post
 from bench.speed.memory import owned_bytes
-from bench.speed.page import BEGIN, END, PAGE, PICTURE, fragment, write_page
+from bench.speed.page import BEGIN, END, KEPT, PAGE, PICTURE, fragment, write_page
 from bench.speed.picture import picture
 from bench.speed.picture_hour import course, shares
 from bench.speed.table import table
@@ -77,7 +77,7 @@ def test_the_page_gets_the_rows_between_its_marks(tmp_path: Path) -> None:
     written = page.read_text()
     assert written.startswith("before\n") and written.endswith("after\n") and "old" not in written
     assert (
-        "| L9 | some <work> | 900 entries/s | 7.00 | 5.00 to 9.00 | 6, p99 10 ms: met | 2.0 | 6.0 | 8.0 | right |"
+        "| L9 | some <work> | 900 entries/s | 7.00 | 5.00 to 9.00 | 6, p99 10 ms: met | 2.0 | 6.0 | 8.0 | 1 | right |"
         in written
     )
     assert "10 entries/s, **missed**" in written
@@ -85,6 +85,13 @@ def test_the_page_gets_the_rows_between_its_marks(tmp_path: Path) -> None:
     assert "| L9 | 0.500 | 0.500 |" in written
     drawn = (tmp_path / PICTURE).read_text()
     assert "some &lt;work&gt;" in drawn and "M9" not in drawn
+    latest.unlink()
+    keep([replace(ROW, id="G9"), replace(big, books_ok=False)], MACHINE, latest)
+    write_page(latest, tmp_path)
+    again = page.read_text()
+    assert "| L9 | some <work> | 900" in again and "| G9 | some <work> | 900" in again
+    kept = {row["id"]: row for row in json.loads((tmp_path / KEPT).read_text())["rows"]}
+    assert list(kept) == ["L9", "G9", "M9"] and len(kept["L9"]["repeats"]) == 3 and not kept["M9"]["books_ok"]
     page.write_text("no marks")
     with pytest.raises(ValueError, match="lost its marks"):
         write_page(latest, tmp_path)
@@ -123,6 +130,10 @@ def test_the_page_shows_the_course_of_an_hour(tmp_path: Path) -> None:
     drawn = (tmp_path / "docs/pictures/performance-h1.svg").read_text()
     assert "100 transfers a second at the beginning, 50 at the end; memory 64 to 64 MB" in drawn
     assert "20 min" in drawn and "kills" not in drawn
+    (tmp_path / "h1.json").unlink()  # measured elsewhere: the picture stays
+    write_page(latest, tmp_path)
+    assert (tmp_path / "docs/pictures/performance-h1.svg").read_text() == drawn
+    assert "pictures/performance-h1.svg" in page.read_text()
     assert "1 kills" in course({**curve, "killed": [[5.0, "core"]]}, "KILL")
 
 
