@@ -1,9 +1,9 @@
 """D1: the drain. Transfers held while the core was down, with live traffic of 500 a second from the first moment on.
 
-1,000,000 are held with `--full`, 100,000 otherwise: the send window is narrow for the first seconds, which a small backlog
-would show and little else. The drain is measured from the start of the core to the last final status of the backlog;
-the wait of a live transfer from its first byte to its final status. It is one repeat: P is measured before the backlog
-goes in.
+1,000,000 are held with `--full`, 100,000 otherwise: the send window is narrow for the first seconds, which a small
+backlog would show and little else. The drain is measured from the start of the core to the last final status of the
+backlog; the wait of a live transfer from its first byte to its final status. It is one repeat: P is measured before the
+backlog goes in.
 """
 
 import dataclasses

@@ -91,7 +91,7 @@ def test_the_page_gets_the_rows_between_its_marks(tmp_path: Path) -> None:
     again = page.read_text()
     assert "| L9 | some <work> | 900" in again and "| G9 | some <work> | 900" in again
     kept = {row["id"]: row for row in json.loads((tmp_path / KEPT).read_text())["rows"]}
-    assert list(kept) == ["L9", "G9", "M9"] and len(kept["L9"]["repeats"]) == 3 and not kept["M9"]["books_ok"]
+    assert set(kept) == {"L9", "G9", "M9"} and len(kept["L9"]["repeats"]) == 3 and not kept["M9"]["books_ok"]
     page.write_text("no marks")
     with pytest.raises(ValueError, match="lost its marks"):
         write_page(latest, tmp_path)
