@@ -32,6 +32,11 @@ class Expiry(Generic[K]):
         """A wait has ended, late or not."""
         self._begun.pop(key, None)
 
+    @property
+    def waits(self) -> bool:
+        """Whether any wait has not ended."""
+        return bool(self._begun)
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell what is late; come back when the next one would be."""
         self._timer = None

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from hakika.domain.reasons import InvariantBroken
-from hakika.services.flusher import Busy, Flusher
+from hakika.services.flusher import DEADLINES_KEPT, Busy, Flusher
 from hakika.store.lane import NoAnswer, StoreFault
 
 LONG_S = 5.0
@@ -118,6 +118,20 @@ async def test_no_caller_waits_past_its_deadline(work: Work, build: Build) -> No
     work.open.clear()
     with pytest.raises(NoAnswer):
         await flusher.submit(1, deadline_s=0.05)
+
+
+async def test_deadlines_that_nobody_waits_for_are_not_kept(work: Work, build: Build) -> None:
+    flusher = build()
+    for number in range(3 * DEADLINES_KEPT):
+        assert await flusher.submit(1, deadline_s=LONG_S + number) == 2
+    assert len(flusher._deadlines) <= DEADLINES_KEPT
+    work.open.clear()
+    waiting = await soon(*[flusher.submit(1, deadline_s=0.1 + n / 1000) for n in range(2 * DEADLINES_KEPT)])
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [NoAnswer] * 2 * DEADLINES_KEPT
+    work.open.set()
+    assert await flusher.submit(1, deadline_s=LONG_S) == 2
+    assert len(flusher._deadlines) <= DEADLINES_KEPT
 
 
 async def test_a_command_nobody_waits_for_is_not_executed(work: Work, build: Build) -> None:

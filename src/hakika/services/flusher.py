@@ -23,6 +23,7 @@ from hakika.store.lane import NoAnswer, StoreFault
 C = TypeVar("C")
 R = TypeVar("R")
 
+DEADLINES_KEPT = 16  # kinds of them, beside those that somebody waits for
 ANSWERS = 16  # callers that run before the event loop looks at its sockets again
 RETRY_PAUSE_FIRST_S = 0.02
 RETRY_PAUSE_MAX_S = 0.5
@@ -72,7 +73,7 @@ class Flusher(Generic[C, R]):
         self._last_size = 0
         self._queue: deque[_Waiting[C, R]] = deque()
         self._answers: deque[tuple[_Waiting[C, R], R]] = deque()  # committed, and their callers not told yet
-        self._deadlines: dict[float, Expiry[tuple[asyncio.Future[R], ...]]] = {}  # by seconds: few are ever given
+        self._deadlines: dict[float, Expiry[tuple[asyncio.Future[R], ...]]] = {}  # by seconds
         self._wake = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -147,6 +148,8 @@ class Flusher(Generic[C, R]):
         """What ends a wait of so many seconds."""
         found = self._deadlines.get(seconds)
         if found is None:
+            if len(self._deadlines) >= DEADLINES_KEPT:
+                self._deadlines = {kept: one for kept, one in self._deadlines.items() if one.waits}
             found = self._deadlines[seconds] = Expiry(seconds, partial(_expire, seconds))
         return found
 
