@@ -30,6 +30,7 @@ from hakika.wire.core_api import Answer
 from hakika.workers import delivery, recovery
 
 OTHER = UUID(int=0xB2)
+EVIDENCE = Evidence(1, 0, 7, b"h" * 32)
 
 
 @pytest.fixture
@@ -93,6 +94,50 @@ async def test_leases_are_given_up_when_the_database_is_back(gateway: Gateway, m
         await works.until(ENDED, 40)
         await reconciled(works)
     assert refused == 3
+
+
+async def opened_by(other: Gateway, key: UUID) -> None:
+    """Another process records an attempt of this transfer, and has not heard of it yet."""
+
+    async def choose(conn: Any) -> list[UUID]:
+        return [key]
+
+    assert len(await other.desk.claim(other.lanes, choose, deadline_s=5)) == 1
+
+
+async def test_what_another_process_sends_since_the_trouble_is_not_waited_for(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has had its answers, and sends: something of it is always open."""
+    for module in (desk_service, delivery, recovery, first_attempts):
+        monkeypatch.setattr(module, "LEASE_MS", 60_000)
+    core = OddCore(trouble=lambda: "unreachable")
+    (theirs,) = await gateway.custody(credit())
+    async with Gateway.open(gateway.database, holder=OTHER) as other, Works.running(gateway, core) as works:
+        await asyncio.sleep(0.05)
+        await opened_by(other, theirs)
+        await gateway.custody(*many(5))
+        core.trouble = lambda: ""
+        await works.until(ENDED, 5)
+        assert await gateway.number("SELECT count(*) FROM attempt WHERE outcome IS NULL") == 1
+
+
+async def test_what_another_process_may_have_left_is_waited_for(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be our own, of the life before: nothing fresh is sent until it is closed or its lease has ended."""
+    monkeypatch.setattr(desk_service, "LEASE_MS", 60_000)
+    (theirs,) = await gateway.custody(credit())
+    async with Gateway.open(gateway.database, holder=OTHER) as other:
+        await opened_by(other, theirs)
+        await gateway.custody(*many(5))
+        async with Works.running(gateway, OddCore()) as works:
+            await asyncio.sleep(1.0)
+            assert works.link.breaker.live(clock.monotonic_s())
+            assert await gateway.number("SELECT count(*) FROM attempt") == 1
+            answered = CoreAnswered(1, Outcome.POSTED, clock.now_ms())
+            await other.desk.apply(Happened(theirs, answered, EVIDENCE), deadline_s=5)
+            await works.until(ENDED, 6)
 
 
 async def test_never_attempted_goes_back_with_the_core_dead(gateway: Gateway) -> None:

@@ -134,7 +134,7 @@ def narrow_for_s(breaker: Breaker, flowing_since_s: float) -> float:
 def test_what_comes_back_soon_has_to_be_calm_for_longer() -> None:
     """A far side that restarts once is not one that comes and goes."""
     breaker, now_s, waits = flowing(100.0), 100.0, []
-    for apart_s in (FORGIVEN_S, 20.0, 20.0, 20.0, 20.0, FORGIVEN_S - 0.5, FORGIVEN_S, 20.0):
+    for apart_s in (FORGIVEN_S, 18.0, 18.0, 18.0, 18.0, FORGIVEN_S - 0.5, FORGIVEN_S, 18.0):
         now_s += apart_s
         breaker.unreachable(now_s)
         breaker.silent(now_s + 0.5)  # the same trouble

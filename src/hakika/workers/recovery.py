@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 TURN_S = 0.25
 TURN_SILENT_S = 0.5
+TURN_ORPHANS_S = 0.1  # while others' attempts are waited for, and nothing fresh is sent
 DOUBTS_A_TURN = 64
 RETURNS_A_TURN = 250
 BURNS_A_TURN = 200
@@ -126,23 +127,25 @@ class Recovery:
         )
 
     async def _all_clear(self) -> bool:
-        """Nothing can be taken over: fresh transfers may flow once nothing is left in doubt.
+        """Nothing can be taken over: fresh transfers may flow once nothing is left in doubt; True to look again.
 
-        An open attempt whose lease still runs belongs to another live sender, unless we ourselves have
-        started or tripped less than a lease ago: then it may be an orphan, and is waited for.
+        What is open since before we started or tripped may be an orphan, and is waited for: its lease ends, or its
+        sender closes it. What another process has recorded since then is its own traffic: it has its answers already.
         """
         breaker = self._link.breaker
-        if breaker.open or breaker.doubts:
-            stuck = list(self._stuck) if len(self._stuck) <= STUCK_MAX else []
-            count, oldest_ms = await self._lanes.run(
-                lambda conn: queues.in_doubt(conn, stuck), deadline_s=STORE_DEADLINE_S
-            )
-            settled = clock.monotonic_s() - breaker.since_s > LEASE_MS / 1000
-            young = oldest_ms is not None and clock.now_ms() - oldest_ms < LEASE_MS
-            if count == 0 or (settled and young):
-                breaker.resolved(clock.monotonic_s())
-                self._link.wake.set()
-        return False
+        if not breaker.open and not breaker.doubts:
+            return False
+        stuck = list(self._stuck) if len(self._stuck) <= STUCK_MAX else []
+        before_ms = clock.now_ms() - int(1000 * (clock.monotonic_s() - breaker.since_s))
+        count, _ = await self._lanes.run(
+            lambda conn: queues.in_doubt(conn, stuck, before_ms=before_ms), deadline_s=STORE_DEADLINE_S
+        )
+        if count == 0:
+            breaker.resolved(clock.monotonic_s())
+            self._link.wake.set()
+            return False
+        await asyncio.sleep(clock.jitter(TURN_ORPHANS_S))
+        return True
 
     async def _resolve(self, taken: list[OpenAttempt]) -> None:
         """Ask about all; what the core does not know is sent again, or burnt."""

@@ -114,7 +114,10 @@ FROM payment_return r JOIN transfer t ON t.id = r.transfer
 WHERE r.burn_due ORDER BY r.decided_ms LIMIT %s
 """
 
-_IN_DOUBT = "SELECT count(*), min(recorded_ms) FROM attempt WHERE outcome IS NULL AND NOT id = ANY(%s::uuid[])"
+_IN_DOUBT = """
+SELECT count(*), min(recorded_ms) FROM attempt
+WHERE outcome IS NULL AND NOT id = ANY (%s::uuid[]) AND recorded_ms <= coalesce(%s, recorded_ms)
+"""
 _BACKLOG = """
 SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.held
         ORDER BY t.return_at_ms LIMIT 1)
@@ -244,9 +247,9 @@ async def burns_due(conn: Connection, limit: int) -> list[BurnDue]:
     return [BurnDue(*r) for r in await (await conn.execute(_BURNS_DUE, (limit,))).fetchall()]
 
 
-async def in_doubt(conn: Connection, but: list[UUID]) -> tuple[int, int | None]:
-    """(open attempts, when the oldest was recorded), not counting those in `but`."""
-    row = await (await conn.execute(_IN_DOUBT, (but,))).fetchone()
+async def in_doubt(conn: Connection, but: list[UUID], *, before_ms: int | None = None) -> tuple[int, int | None]:
+    """(open attempts, when the oldest was recorded), without those in `but` and those recorded after `before_ms`."""
+    row = await (await conn.execute(_IN_DOUBT, (but, before_ms))).fetchone()
     return (row[0], row[1]) if row else (0, None)
 
 
