@@ -36,9 +36,9 @@ class Queues:
         """One query."""
         return await self._lanes.run(work, deadline_s=ANSWER_S)
 
-    async def doubts(self, *but: UUID) -> Any:
+    async def doubts(self, *but: UUID, before_ms: int | None = None, holder: UUID | None = None) -> Any:
         """How many attempts are open, and since when, some left out."""
-        return await self.ask(lambda conn: queues.in_doubt(conn, list(but)))
+        return await self.ask(lambda conn: queues.in_doubt(conn, list(but), before_ms=before_ms, holder=holder))
 
     def held(self, bank: str, deadline_ms: int, **other: Any) -> UUID:
         """A transfer in custody for long, valid until 2 s and returned 1 s before its deadline."""
@@ -290,6 +290,10 @@ async def test_doubts_and_backlog_are_counted(asked: Queues) -> None:
     attempt = asked.sql.attempt(first)
     assert await asked.doubts() == (1, 1_000)
     assert await asked.doubts(attempt) == (0, None)
+    assert await asked.doubts(before_ms=1_000) == (1, 1_000)
+    assert await asked.doubts(before_ms=999) == (0, None)
+    assert await asked.doubts(before_ms=999, holder=SECOND) == (0, None)
+    assert await asked.doubts(before_ms=999, holder=FIRST) == (1, 1_000)
 
 
 @pytest.mark.parametrize("query", [queues._OLDEST, queues._NEWEST, queues._RETURNS_DUE], ids=["old", "new", "returns"])

@@ -122,21 +122,29 @@ async def test_what_another_process_sends_since_the_trouble_is_not_waited_for(
         assert await gateway.number("SELECT count(*) FROM attempt WHERE outcome IS NULL") == 1
 
 
-async def test_what_another_process_may_have_left_is_waited_for(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("whose", ["of the life before", "our own, on its way"])
+async def test_what_may_be_an_orphan_is_waited_for(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
-    """It may be our own, of the life before: nothing fresh is sent until it is closed or its lease has ended."""
-    monkeypatch.setattr(desk_service, "LEASE_MS", 60_000)
-    (theirs,) = await gateway.custody(credit())
-    async with Gateway.open(gateway.database, holder=OTHER) as other:
-        await opened_by(other, theirs)
-        await gateway.custody(*many(5))
-        async with Works.running(gateway, OddCore()) as works:
+    """Nothing fresh is sent until it is closed or its lease has ended."""
+    for module in (desk_service, delivery, recovery, first_attempts):
+        monkeypatch.setattr(module, "LEASE_MS", 60_000)
+    core, before = OddCore(trouble=lambda: "unreachable"), whose == "of the life before"
+    (left,) = await gateway.custody(credit())
+    async with Gateway.open(gateway.database, holder=OTHER if before else HOLDER) as holding:
+        if before:
+            await opened_by(holding, left)
+        async with Works.running(gateway, core) as works:
+            await asyncio.sleep(0.05)
+            if not before:
+                await opened_by(holding, left)
+            await gateway.custody(*many(5))
+            core.trouble = lambda: ""
             await asyncio.sleep(1.0)
             assert works.link.breaker.live(clock.monotonic_s())
             assert await gateway.number("SELECT count(*) FROM attempt") == 1
             answered = CoreAnswered(1, Outcome.POSTED, clock.now_ms())
-            await other.desk.apply(Happened(theirs, answered, EVIDENCE), deadline_s=5)
+            await holding.desk.apply(Happened(left, answered, EVIDENCE), deadline_s=5)
             await works.until(ENDED, 6)
 
 

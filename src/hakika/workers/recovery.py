@@ -130,7 +130,8 @@ class Recovery:
         """Nothing can be taken over: fresh transfers may flow once nothing is left in doubt; True to look again.
 
         What is open since before we started or tripped may be an orphan, and is waited for: its lease ends, or its
-        sender closes it. What another process has recorded since then is its own traffic: it has its answers already.
+        sender closes it. So is what is ours. What another process has recorded since then is its own traffic: it has
+        its answers already.
         """
         breaker = self._link.breaker
         if not breaker.open and not breaker.doubts:
@@ -138,7 +139,8 @@ class Recovery:
         stuck = list(self._stuck) if len(self._stuck) <= STUCK_MAX else []
         before_ms = clock.now_ms() - int(1000 * (clock.monotonic_s() - breaker.since_s))
         count, _ = await self._lanes.run(
-            lambda conn: queues.in_doubt(conn, stuck, before_ms=before_ms), deadline_s=STORE_DEADLINE_S
+            lambda conn: queues.in_doubt(conn, stuck, before_ms=before_ms, holder=self._holder),
+            deadline_s=STORE_DEADLINE_S,
         )
         if count == 0:
             breaker.resolved(clock.monotonic_s())

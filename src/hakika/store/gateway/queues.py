@@ -116,7 +116,8 @@ WHERE r.burn_due ORDER BY r.decided_ms LIMIT %s
 
 _IN_DOUBT = """
 SELECT count(*), min(recorded_ms) FROM attempt
-WHERE outcome IS NULL AND NOT id = ANY (%s::uuid[]) AND recorded_ms <= coalesce(%s, recorded_ms)
+WHERE outcome IS NULL AND NOT id = ANY (%s::uuid[])
+    AND (recorded_ms <= coalesce(%s, recorded_ms) OR lease_holder = %s)
 """
 _BACKLOG = """
 SELECT (SELECT t.received_ms FROM transfer t WHERE t.bank = %s AND t.held
@@ -247,9 +248,14 @@ async def burns_due(conn: Connection, limit: int) -> list[BurnDue]:
     return [BurnDue(*r) for r in await (await conn.execute(_BURNS_DUE, (limit,))).fetchall()]
 
 
-async def in_doubt(conn: Connection, but: list[UUID], *, before_ms: int | None = None) -> tuple[int, int | None]:
-    """(open attempts, when the oldest was recorded), without those in `but` and those recorded after `before_ms`."""
-    row = await (await conn.execute(_IN_DOUBT, (but, before_ms))).fetchone()
+async def in_doubt(
+    conn: Connection, but: list[UUID], *, before_ms: int | None = None, holder: UUID | None = None
+) -> tuple[int, int | None]:
+    """(open attempts, when the oldest was recorded), without those in `but`.
+
+    Those recorded after `before_ms`, where it is given, count as far as they are `holder`'s.
+    """
+    row = await (await conn.execute(_IN_DOUBT, (but, before_ms, holder))).fetchone()
     return (row[0], row[1]) if row else (0, None)
 
 
