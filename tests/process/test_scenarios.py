@@ -83,6 +83,12 @@ how = "busy"
 note = "the front refuses everything"
 
 [[events]]
+at_s = 10
+storm = "bank-b"
+times = 50
+note = "a flood of inquiries, while much is open"
+
+[[events]]
 at_s = 12
 mend = "all"
 note = "and takes everything again"
@@ -92,12 +98,6 @@ at_s = 13
 noise = "share"
 on = "gateway-core"
 note = "four in ten are refused"
-
-[[events]]
-at_s = 13
-storm = "bank-b"
-times = 50
-note = "a flood of inquiries"
 
 [[events]]
 at_s = 20
