@@ -2,7 +2,8 @@
 
 The page's words are written by hand; what stands between its two marks is made here, so that no figure on the page was
 ever typed. A row says on which machine it was measured, because rows of several runs may stand together: what was not
-measured here stays as it was, and all rows with all their repeats are kept beside the page.
+measured here stays as it was, and all rows with their repeats are kept beside the page. A row that says `rebuilt` was
+read back from an earlier page, whose rows were lost; the page says which.
 """
 
 import json
@@ -28,6 +29,10 @@ HOUR = (
 KILLS = (
     " {kills} kills ({kills_core} of the core, {kills_gateway} of a gateway, {kills_postgres} of PostgreSQL): the rate "
     "was back {back_s_most} s after each at most, and {back_late} times later than 5 s."
+)
+REBUILT = (
+    "Read back from this page as it was after an earlier run: {ids}. Their single repeats are not known any more; "
+    "p99 in payments, sums and quotients of theirs are made of rounded figures."
 )
 HEAD = "| | Work | Measured | To P | Spread | Target | p50 ms | p99 ms | p99.9 ms | p99 in payments | Books |"
 RULE = "|---|---|---|---|---|---|---|---|---|---|---|"
@@ -78,6 +83,8 @@ def fragment(rows: list[dict[str, Any]], courses: list[str]) -> str:
     if asked:
         parts += ["### Other programs, same run", "\n".join(_peers(asked))]
     parts += ["### Where", "\n".join(_machines(rows))]
+    if rebuilt := [row["id"] for row in rows if "rebuilt" in row]:
+        parts += [REBUILT.format(ids=", ".join(rebuilt))]
     return "\n\n".join(parts) + "\n"
 
 

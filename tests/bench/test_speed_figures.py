@@ -146,6 +146,8 @@ def test_wrong_books_and_missed_targets_are_said_in_words() -> None:
     wrong = replace(ROW, books_ok=False).as_json() | {"machine": MACHINE}
     assert "**wrong**" in fragment([wrong], []) and "**missed**" in fragment([wrong], [])
     assert "below 6" in picture([wrong])
+    assert "an earlier run" not in fragment([wrong], [])
+    assert "an earlier run: L9. Their" in fragment([wrong | {"rebuilt": "from a page"}], [])
     assert table([replace(ROW, books_ok=False)], quick=True) is not None
 
 

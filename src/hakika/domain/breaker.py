@@ -6,8 +6,8 @@ what is already in doubt is asked about (status, resend or burn); when all of it
 again with a small window that doubles with each full round of answers, up to WINDOW_USUAL. Wider than that it
 becomes only for a far side that has given no trouble for a while and answers full rounds fast. The while is CALM_S
 after trouble that came alone, and twice as long each time that it comes back soon, as in an outage (docs/adr/0011):
-so where the far side comes and goes no more than WINDOW_USUAL are in doubt, and otherwise no more than it answers in
-a fraction of a second.
+so where the far side comes and goes every few seconds, soon no more than WINDOW_USUAL are in doubt, and otherwise no
+more than it answers in a fraction of a second.
 """
 
 from dataclasses import dataclass

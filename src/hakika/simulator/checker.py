@@ -46,6 +46,7 @@ _as_json = as_json  # under another name where a parameter hides it
 DEADLINE_S = 300.0
 DEADLINE_MOST_S = 86_400.0
 HEALTH_DEADLINE_S = 60.0  # nobody's money waits for it, nor does the verdict
+HEALTH_SHARE = 0.2  # of a longer deadline
 DEFAULT_STATE = Path("var/up")
 UNFINISHED = ("held", "in_flight", "returns_unacknowledged", "completions_unbooked")
 
@@ -243,7 +244,7 @@ def _recount_health(targets: Targets, tally: Tally) -> list[str]:
     """I30 to I35 and health's guards; what could not be looked at comes back as notes."""
     if targets.health_url is None:
         return []
-    deadline_s = min(HEALTH_DEADLINE_S, targets.deadline_s)
+    deadline_s = max(min(HEALTH_DEADLINE_S, targets.deadline_s), targets.deadline_s * HEALTH_SHARE)
     try:
         with DatabaseSnapshot(targets.health_url, "health", deadline_s=deadline_s) as health:
             recount_health(health, tally)

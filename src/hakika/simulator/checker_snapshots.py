@@ -169,7 +169,7 @@ class BooksSnapshot:
 
 def too_slow(deadline_s: float) -> str:
     """What is said of a part that has not been read in its time: more rows than that, or a peer that is silent."""
-    return f"no answer within {deadline_s:g} s; it has longer with --deadline-s {4 * deadline_s:g}"
+    return f"no answer within {deadline_s:g} s; if it works on, a larger --deadline-s lets it end"
 
 
 def open_database(
