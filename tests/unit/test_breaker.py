@@ -145,6 +145,22 @@ def test_what_comes_back_soon_has_to_be_calm_for_longer() -> None:
     assert waits == [CALM_S, 4.0, 8.0, CALM_MOST_S, CALM_MOST_S, CALM_MOST_S, CALM_S, 4.0]
 
 
+def test_the_start_is_no_trouble() -> None:
+    """A process that has just started has seen no other trouble than this one."""
+    breaker = Breaker()
+    breaker.unreachable(99.0)  # the far side starts later than we do
+    breaker.answered(100.0)
+    breaker.resolved(100.0)
+    breaker.unreachable(105.0)
+    breaker.answered(106.0)
+    breaker.resolved(106.0)
+    assert narrow_for_s(breaker, 106.0) == CALM_S
+    breaker.unreachable(112.0)
+    breaker.answered(113.0)
+    breaker.resolved(113.0)
+    assert narrow_for_s(breaker, 113.0) == 2 * CALM_S
+
+
 def test_rounds_that_end_after_the_trip_do_not_widen() -> None:
     breaker = flowing()
     breaker.silent(101.0)

@@ -34,6 +34,7 @@ class Breaker:
     since_s: float = 0.0  # when it tripped; set to the start of the process by its owner
     calm_since_s: float = float("inf")  # when fresh transfers began to flow after the last trouble
     calm_s: float = CALM_S  # for how long they have to, before the window is wider than usual
+    troubled: bool = False  # it has given trouble since this process first had a way to it
 
     def answered(self, now_s: float) -> None:
         """Any authenticated answer came: the far side lives."""
@@ -87,7 +88,8 @@ class Breaker:
     def _trip(self, now_s: float) -> None:
         if not self.open:
             self.since_s = now_s
-            alone = now_s - self.calm_since_s >= FORGIVEN_S
+            alone = not self.troubled or now_s - self.calm_since_s >= FORGIVEN_S
+            self.troubled = True
             self.calm_s = CALM_S if alone else min(CALM_MOST_S, 2 * self.calm_s)
         self.open = True
         self.window = WINDOW_MIN
