@@ -308,6 +308,29 @@ async def test_tracking_pages_of_test_transfers_do_not_count(gateway: Gateway, c
     assert counted.sums("channel:tracking") == (2, 2, 1, {})
 
 
+async def test_a_page_that_waited_for_a_connection_is_as_of_its_reading(gateway: Gateway, counted: Counted) -> None:
+    (key,) = await gateway.custody(credit())
+    ((reference,),) = await gateway.rows("SELECT tracking FROM transfer WHERE id = %s", key)
+    lanes = Lanes(gateway.database.app_url, size=1, name="test")
+    held, free = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: Any) -> None:
+        held.set()
+        await free.wait()
+
+    holding = asyncio.create_task(lanes.run(hold, deadline_s=ANSWER_S))
+    await held.wait()
+    finding = asyncio.create_task(Tracking(lanes, counted.signals).find(bytes(reference)))
+    await asyncio.sleep(0.3)
+    freed_ms = clock.now_ms()
+    free.set()
+    await holding
+    found = await finding
+    await lanes.close()
+    assert found is not None
+    assert freed_ms <= found.as_of_ms <= clock.now_ms()
+
+
 async def test_a_bank_that_takes_nothing_is_named_by_its_courier(gateway: Gateway, counted: Counted) -> None:
     (key,) = await gateway.custody(credit())
     await happened(gateway, key, WorkerClaimed(0), POSTED)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hakika import clock
 from hakika.services.gateway.signals import GatewaySignals
 from hakika.store.gateway import lookups
-from hakika.store.gateway.lookups import TrackedRow
+from hakika.store.gateway.lookups import Connection, TrackedRow
 from hakika.store.lane import Lanes, StoreFault
 
 READ_DEADLINE_S = 2.0
@@ -41,9 +41,15 @@ class Tracking:
 
     async def find(self, tracking: bytes) -> Tracked | None:
         """The transfer under 16 bytes of reference; None for none. Raises NotKnown."""
-        as_of_ms = clock.now_ms()  # before the snapshot is taken: the page never claims to be fresher than it is
+
+        async def look(conn: Connection) -> tuple[TrackedRow | None, int]:
+            # Before the snapshot is taken: the page never claims to be fresher than it is. And after a connection has
+            # come free: nor is it called older than it is.
+            as_of_ms = clock.now_ms()
+            return await lookups.tracked(conn, tracking), as_of_ms
+
         try:
-            row = await self._lanes.run(lambda conn: lookups.tracked(conn, tracking), deadline_s=READ_DEADLINE_S)
+            row, as_of_ms = await self._lanes.run(look, deadline_s=READ_DEADLINE_S)
         except StoreFault as fault:
             self._signals.page("store_fault")
             raise NotKnown(self._answered_ms) from fault
